@@ -44,16 +44,17 @@ def encoder_of(model: keras.Model) -> keras.Model:
 
 
 class StagewiseAdam(keras.optimizers.Adam):
-    """Adam whose learning rate is scaled by `factors`, a factor for each variable's path."""
+    """Adam whose learning rate has a factor for each trained variable, in their order."""
 
-    def __init__(self, factors: dict[str, float], **options):
+    def __init__(self, factors: list[float], **options):
         """Take Adam's own options besides `factors`."""
         super().__init__(**options)
         self.factors = factors
 
     def update_step(self, gradient, variable, learning_rate):
         """Take Adam's step at this variable's own rate."""
-        super().update_step(gradient, variable, learning_rate * self.factors[variable.path])
+        factor = self.factors[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * factor)
 
 
 class Trainer:
@@ -78,15 +79,16 @@ class Trainer:
         self.model.optimizer.learning_rate = learning_rate
 
 
-def _factors(model: keras.Model, decay: float) -> dict[str, float]:
+def _factors(model: keras.Model, decay: float) -> list[float]:
     """Give each trained variable its factor: 1 in the head, `decay` once more a stage below it."""
     depth = {stage: len(STAGES) - position for position, stage in enumerate(STAGES)} | {HEAD: 0}
-    return {
+    factor = {
         variable.path: decay ** depth[stage]
         for stage, layers in layers_by_stage(model).items()
         for layer in layers
         for variable in layer.trainable_variables
     }
+    return [factor[variable.path] for variable in model.trainable_variables]
 
 
 @lru_cache(maxsize=8)

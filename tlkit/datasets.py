@@ -64,7 +64,7 @@ def load_dataset(
         return EMBEDDED[name](size=size, train_per_class=train_per_class, seed=seed)
     if name in DOWNLOADS:
         return load_download(name, size=size, train_per_class=train_per_class, seed=seed)
-    if Path(name).exists():
+    if Path(name).expanduser().exists():
         return load_folder(name, size=size, train_per_class=train_per_class, seed=seed)
     known = ", ".join([*EMBEDDED, *DOWNLOADS])
     raise InputError(f"name_or_path={name!r} is neither a data set nor a folder; known: {known}")

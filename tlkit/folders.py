@@ -184,7 +184,7 @@ def read_images(
             reasons[i] = _reason(error)
 
     quiet = not progress or len(paths) <= 200
-    bar = Progress(console=Console(stderr=True), disable=quiet, transient=True)
+    bar = Progress(console=Console(stderr=True), disable=quiet)
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool, bar:
         warnings.simplefilter("ignore")  # what Pillow warns of is damaged or not; both are handled
         for i in bar.track(range(0, len(paths), 64), description="Reading images"):

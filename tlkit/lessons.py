@@ -25,6 +25,15 @@ from tlkit.evidence import LEDGER, claims, read_ledger, update_ledger, write_led
 from tlkit.paths import NOTEBOOKS, ROOT
 from tlkit.site import build_site, tidy_outputs, write_atomically
 
+CELL_SECONDS = 1800  # no lesson needs so long; it ends what would never end
+
+_ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "PYTHONHASHSEED": "0",  # sets print in the same order in every run
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the debugger's remark on frozen modules
+}
+
 
 class LessonError(Exception):
     """A lesson could not be executed to its end; the message says in which cell and why."""
@@ -66,7 +75,7 @@ def find_lessons(names: Sequence[str] | None = None, *, folder: Path = NOTEBOOKS
     known = lesson_names(folder)
     found = set()
     for name in names or known:
-        matches = [lesson for lesson in known if name in (lesson, lesson.split("_")[0])]
+        matches = [own for own in known if name == own or name.zfill(2) == own.split("_")[0]]
         if not matches:
             raise InputError(f"lesson: {name!r} is none of {', '.join(known) or '(no lessons)'}")
         found.update(matches)
@@ -143,12 +152,7 @@ def check(folder: Path = NOTEBOOKS) -> list[str]:
 
 
 def execute(
-    notebook: Any,
-    folder: Path,
-    *,
-    environment: dict[str, str],
-    on_cell: Callable[[], None] = lambda: None,
-    timeout: float = 1800,
+    notebook: Any, folder: Path, environment: dict[str, str], on_cell: Callable[[], None]
 ) -> None:
     """Executes a notebook in place, in a kernel of the Python that runs this, and cleans it.
 
@@ -157,7 +161,6 @@ def execute(
         folder: the kernel's working directory.
         environment: the kernel's environment variables.
         on_cell: called after each cell.
-        timeout: seconds that one cell may take.
 
     Raises:
         LessonError: a cell raised or took too long, or the kernel died.
@@ -171,13 +174,8 @@ def execute(
     # Without folders to search, "python3" is this interpreter, whatever kernels are registered.
     specs = KernelSpecManager(kernel_dirs=[])
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
-    client = NotebookClient(
-        notebook,
-        km=manager,
-        timeout=timeout,
-        coalesce_streams=True,
-        extra_arguments=["--log-level=40"],  # no remarks on the kernel's own transport
-    )
+    options = {"timeout": CELL_SECONDS, "coalesce_streams": True}
+    client = NotebookClient(notebook, km=manager, extra_arguments=["--log-level=40"], **options)
     # Not client.execute(): its signal handlers turn Ctrl-C into one more failed lesson.
     with client.setup_kernel(cwd=str(folder), env=environment, cleanup_kc=True):
         for position, cell in enumerate(notebook.cells):
@@ -186,7 +184,7 @@ def execute(
             except CellExecutionError as error:
                 reason = strip_ansi(error.traceback)
             except CellTimeoutError:
-                reason = f"It took longer than {timeout:.0f} s."
+                reason = f"It took longer than {CELL_SECONDS} s."
             except DeadKernelError:
                 reason = "The kernel died; is there enough memory?"
             else:
@@ -234,11 +232,11 @@ def run_lessons(
     }
     results = []
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(
-        *bar, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        for name, notebook in notebooks.items():
-            task = progress.add_task(name, total=len(notebook.cells))
+    quiet = not console.is_terminal
+    with Progress(*bar, console=console, transient=True, disable=quiet) as progress:
+        for count, (name, notebook) in enumerate(notebooks.items(), start=1):
+            words = f"{name} ({count} of {len(notebooks)})"
+            task = progress.add_task(words, total=len(notebook.cells))
             advance = functools.partial(progress.advance, task)
             results.append(_run_one(name, notebook, folder, ledger, write, advance))
             progress.remove_task(task)
@@ -249,41 +247,27 @@ def run_lessons(
         if name not in shown and (folder / f"{name}.ipynb").exists():
             shown[name] = nbformat.read(folder / f"{name}.ipynb", as_version=4)
     index = build_site(dict(sorted(shown.items())), site, claims(ledger))
-    console.print(f"{len(results)} lessons in {time.perf_counter() - started:.0f} s")
-    if failed:
-        console.print(f"failed: {', '.join(failed)}")
-    console.print(f"Read them at {os.path.relpath(index)}")
+    total = (
+        f"{len(results)} lesson{'s'[: len(results) != 1]}, {time.perf_counter() - started:.0f} s"
+    )
+    console.print(f"{total}{'; failed: ' if failed else ''}{', '.join(failed)}\nRead: {index}")
     return results
 
 
 def _run_one(
-    name: str,
-    notebook: Any,
-    folder: Path,
-    ledger: Path,
-    write: bool,
-    on_cell: Callable[[], None],
+    name: str, notebook: Any, folder: Path, ledger: Path, write: bool, on_cell: Callable[[], None]
 ) -> LessonResult:
     """Executes a lesson with a ledger of its own; only success reaches notebook and ledger."""
     import nbformat
 
-    started = time.perf_counter()
-    unrecorded: list[str] = []
-    error = ""
+    started, error, unrecorded = time.perf_counter(), "", []
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / ledger.name
         blank = {claim: {**entry, "verdict": ""} for claim, entry in read_ledger(ledger).items()}
         write_ledger(draft, blank)
-        environment = {
-            **os.environ,
-            "TLKIT_LEDGER": str(draft),
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-            "PYTHONHASHSEED": "0",
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        }
+        environment = {**os.environ, **_ENVIRONMENT, "TLKIT_LEDGER": str(draft)}
         try:
-            execute(notebook, folder, environment=environment, on_cell=on_cell)
+            execute(notebook, folder, environment, on_cell)
         except LessonError as problem:
             error = str(problem)
         else:
@@ -310,11 +294,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", required=True)
     parser.parse_args(arguments)
     problems = check()
-    for problem in problems:
-        print(problem)
     if problems:
-        print("Edit notebooks/sources, then refresh the notebooks with: tlkit run")
-    return 1 if problems else 0
+        print(*problems, "Edit notebooks/sources, then refresh with: tlkit run", sep="\n")
+    return int(bool(problems))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-import shutil
 import time
 from pathlib import Path
 
@@ -149,7 +148,7 @@ def pretrain(
     )
     facts = _facts(model, images, pd.read_csv(log), per_class)
     save_weights(backbone, facts, folder)
-    shutil.copyfile(log, folder / f"{name}.csv")
+    pd.read_csv(log).dropna(axis="columns").to_csv(folder / f"{name}.csv", index=False)
     log.unlink()
     return facts
 

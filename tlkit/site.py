@@ -142,12 +142,11 @@ def describe(name: str, notebook: Any) -> Lesson:
     heading = re.search(r"^# +(.+)$", text, re.MULTILINE)
     rest = text[heading.end() :] if heading else text
     paragraph = next((p for p in re.split(r"\n\s*\n", rest) if re.match(r"\s*[\w*_`(]", p)), "")
-    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*`]{1,3}", r"\1", paragraph)
-    sentence = re.match(r".*?[.?!](?=\s|$)|.*", " ".join(plain.split()))
+    sentence = re.match(r".*?[.?!](?=\s|$)|.*", _plain(paragraph))
     minutes = re.search(r"(\d+(?:\.\d+)?)\s*(?:min\b|minutes?\b)", text)
     return Lesson(
         name=name,
-        title=heading[1].strip() if heading else name,
+        title=_plain(heading[1]) if heading else name,
         summary=sentence[0] if sentence else "",
         minutes=minutes[1] if minutes else "",
     )
@@ -167,7 +166,7 @@ def mathml(latex: str, display: str = "inline") -> str:
     r"""A formula as MathML, or as LaTeX text where the converter cannot read it.
 
     Example:
-        >>> mathml(r"\alpha")[-36:]
+        >>> mathml(r"\alpha")[-38:]
         '<mrow><mi>&#x003B1;</mi></mrow></math>'
     """
     from latex2mathml.converter import convert
@@ -198,6 +197,12 @@ def write_atomically(path: Path, text: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _plain(markdown: str) -> str:
+    """Markdown on one line, without links, emphasis and code marks."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
+    return " ".join(re.sub(r"(?<!\w)[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}(?!\w)", "", text).split())
 
 
 def _page_parts() -> Any:

@@ -24,6 +24,7 @@ HEAD_RATE = 1e-2
 MINI_RATE = 1e-3  # for the embedded family, whose weights have been trained briefly
 FULL_SIZE_RATE = 1e-4  # for ImageNet weights, which a higher rate would undo
 PREDICT_BATCH = 64
+LEAST_STEPS = 20  # an epoch of fewer steps would be over before anything is learnt
 
 
 @dataclass
@@ -104,8 +105,8 @@ def fit(
         until: for `partial`: the last frozen stage; "block4" if None.
         batchnorm: "frozen" or "update", see `tlkit.freeze`. From scratch it is always "update".
         batch_size: images a step.
-        steps_per_epoch: steps an epoch; None for one pass over the training images. Give it for
-            very small sets, where one pass is too short for an epoch.
+        steps_per_epoch: steps an epoch; None for one pass over the training images, or as many
+            passes as make 20 steps where the set is small.
         learning_rate: of Adam. None: 0.01 while only the head is trained; else 0.001 for the
             embedded family and from scratch, 0.0001 for ImageNet weights.
         patience: epochs without a better one after which a phase ends early.
@@ -137,7 +138,8 @@ def fit(
     keras.utils.set_random_seed(seed)
     network = _start(backbone, plan, input_size)
     model = build_classifier(network, dataset.num_classes, dataset.train.images.shape[1:])
-    training = _Training(dataset, model, network, batchnorm, batch_size, steps_per_epoch, seed)
+    steps = steps_per_epoch or max(LEAST_STEPS, -(-len(dataset.train) // batch_size))
+    training = _Training(dataset, model, network, batchnorm, batch_size, steps, seed)
     best = BestEpoch(patience, on_epoch)
     seconds = 0.0
     for number, (phase, count) in enumerate(allot_epochs(plan, epochs)):
@@ -174,7 +176,7 @@ def fit(
             "until": until,
             "batchnorm": batchnorm,
             "batch_size": batch_size,
-            "steps_per_epoch": steps_per_epoch,
+            "steps_per_epoch": steps,
             "learning_rate": learning_rate,
             "patience": patience,
             "input_size": network.input_shape[0],
@@ -228,7 +230,7 @@ class _Training:
     network: Backbone
     batchnorm: str
     batch_size: int
-    steps: int | None
+    steps: int
     seed: int
 
     def run_phase(

@@ -1,0 +1,202 @@
+"""The `tlkit` command. Each subcommand only reads its arguments and calls the package."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from tlkit.errors import InputError
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up messages
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A course on CNNs and transfer learning, and the tool that goes with it.",
+)
+
+
+@app.command()
+def run(
+    lessons: Annotated[
+        Optional[list[str]], typer.Argument(help="Lessons such as 07; all if none is given.")
+    ] = None,
+) -> None:
+    """Execute lessons, refresh their notebooks and the ledger, and render pages to site/."""
+    from tlkit.lessons import run_lessons
+
+    results = run_lessons(lessons or None)
+    if any(not result.ok for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    data: Annotated[str, typer.Argument(help="Name of a data set, or a folder of class folders.")],
+    backbone: Annotated[
+        list[str], typer.Option(help="Backbone; repeat for several. See `tlkit doctor`.")
+    ] = ["mini_resnet"],  # noqa: B006
+    strategy: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Strategy; repeat for several. Five if none is given."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each combination.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs for each run.")] = 10,
+    out: Annotated[
+        Optional[Path], typer.Option(help="Folder for results; runs/NAME if not given.")
+    ] = None,
+    size: Annotated[
+        Optional[int], typer.Option(help="Side of the images in pixels; what the backbones expect.")
+    ] = None,
+    train_per_class: Annotated[
+        Optional[int], typer.Option(min=1, help="Labelled images of each class to train on; all.")
+    ] = None,
+    split_seed: Annotated[
+        int, typer.Option(min=0, help="Decides which image is in which split.")
+    ] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a step.")] = 32,
+    learning_rate: Annotated[
+        Optional[float], typer.Option(help="Adam's learning rate; by strategy and backbone.")
+    ] = None,
+) -> None:
+    """Say which strategy and backbone suit these images: report.html, results.csv, best.keras."""
+    from tlkit.backbones import list_backbones
+    from tlkit.comparison import COMMON_STRATEGIES
+    from tlkit.comparison import compare as compare_runs
+    from tlkit.datasets import load_dataset
+
+    sizes = list_backbones().set_index("name")["input_size"]
+    largest = max((int(sizes[name]) for name in backbone if name in sizes), default=64)
+    dataset = load_dataset(
+        data, size=size or largest, train_per_class=train_per_class, seed=split_seed
+    )
+    folder = out or Path("runs") / dataset.name
+    comparison = compare_runs(
+        dataset,
+        backbones=backbone,
+        strategies=strategy or COMMON_STRATEGIES,
+        seeds=seeds,
+        epochs=epochs,
+        out=folder,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+    )
+    _print_table(_means(comparison.table))
+    if dataset.skipped:
+        typer.echo(f"{len(dataset.skipped)} files were skipped; the report lists them.")
+    typer.echo(f"\n{comparison.recommendation}\n")
+    typer.echo(f"Report, table and model: {folder / 'report.html'}, results.csv, best.keras")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A best.keras that `tlkit compare` wrote.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    top: Annotated[int, typer.Option(min=1, help="Classes to show for each image.")] = 1,
+) -> None:
+    """Classify images with a model that `tlkit compare` trained."""
+    import pandas as pd
+
+    from tlkit.folders import read_image
+    from tlkit.models import load_model
+
+    classifier, facts = load_model(model)
+    rows, unreadable = [], []
+    for path in images:
+        try:
+            pixels = read_image(path, tuple(facts["image_size"]))
+        except InputError as error:
+            unreadable.append(str(error))
+            continue
+        probabilities = classifier.predict_on_batch(pixels[None])[0]
+        for place, position in enumerate(probabilities.argsort()[::-1][:top], start=1):
+            rows.append(
+                {
+                    "image": str(path),
+                    "place": place,
+                    "class": facts["class_names"][position],
+                    "probability": f"{probabilities[position]:.3f}",
+                }
+            )
+    if rows:
+        _print_table(pd.DataFrame(rows))
+    for message in unreadable:
+        typer.echo(f"tlkit: skipped: {message}", err=True)
+    if unreadable:
+        raise typer.Exit(1)
+
+
+@app.command()
+def pretrain(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="mini_vgg, mini_resnet, mini_inception, mini_xception or mini_mobilenet"
+        ),
+    ],
+    epochs: Annotated[int, typer.Option(min=2, help="Passes over the source task.")] = 10,
+    folder: Annotated[
+        Optional[Path], typer.Option(help="Where to write; data/weights if not given.")
+    ] = None,
+) -> None:
+    """Rebuild an embedded backbone's weights from nothing but code and pinned packages."""
+    from tlkit.mini import MINI
+
+    if name not in MINI:
+        raise InputError(f"name={name!r} is not embedded; allowed: {', '.join(MINI)}")
+    from tlkit.pretraining import pretrain as pretrain_backbone
+    from tlkit.weights import FOLDER
+
+    facts = pretrain_backbone(name, epochs=epochs, folder=folder or FOLDER)
+    typer.echo(
+        f"{name}: source-task accuracy {facts['source_task_accuracy']:.3f} on held-out images of "
+        f"{facts['classes']} classes, {facts['seconds'] / 60:.1f} minutes of training"
+    )
+
+
+@app.command()
+def doctor() -> None:
+    """Show what this machine has: versions, cores, memory, weights, sandbox."""
+    from tlkit.machine import describe_backbones, describe_machine
+
+    _print_table(describe_machine())
+    _print_table(describe_backbones())
+
+
+def _means(table):
+    """Average results.csv over seeds for the terminal."""
+    groups = table.groupby(["backbone", "strategy"], sort=False)
+    means = groups.agg(
+        seeds=("seed", "size"),
+        validation=("validation_accuracy", "mean"),
+        test=("test_accuracy", "mean"),
+        spread=("test_accuracy", "std"),
+        seconds=("seconds", "mean"),
+        trained=("trainable_parameters", "first"),
+    )
+    return means.round({"validation": 3, "test": 3, "spread": 3, "seconds": 1}).reset_index()
+
+
+def _print_table(table) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    view = Table(*map(str, table.columns))
+    for row in table.itertuples(index=False):
+        view.add_row(*map(str, row))
+    Console().print(view)
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line and exit code 2, never a traceback."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"tlkit: error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("tlkit: interrupted; the same command goes on from here", err=True)
+        sys.exit(130)
