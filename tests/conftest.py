@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -38,3 +39,19 @@ def keras_home() -> Path:
     if not (SHARED / "keras-home").is_dir():
         pytest.skip("no ImageNet weights beside the checkout (../shared/keras-home)")
     return SHARED / "keras-home"
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset():
+    """Three classes that differ in colour, 32x32: enough to train on in a moment."""
+    from tlkit.dataset import Dataset, Split
+
+    rng = np.random.default_rng(0)
+
+    def split(per_class: int) -> Split:
+        labels = np.tile(np.arange(3), per_class)
+        images = rng.integers(0, 120, (len(labels), 32, 32, 3))
+        images[np.arange(len(labels)), :, :, labels] += 100
+        return Split(images.astype(np.uint8), labels)
+
+    return Dataset("tiny", ("red", "green", "blue"), split(8), split(4), split(4))

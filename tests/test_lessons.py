@@ -110,6 +110,13 @@ def test_a_failing_lesson_is_told_and_the_others_go_on(course):
     assert "index.html" in printed
 
 
+def test_a_kernel_that_dies_is_told_with_its_last_words(tmp_path):
+    code = "import os\nos.write(2, b'last words\\n')\nos.abort()"
+    notebook = new_notebook(cells=[new_code_cell(code)])
+    with pytest.raises(lessons.LessonError, match=r"(?s)os\.abort.*\n +last words\n.*kernel died"):
+        lessons.execute(notebook, tmp_path, dict(os.environ), lambda: None)
+
+
 def test_only_a_lesson_that_succeeds_reaches_the_ledger(course):
     folder, (_, working), _ = course
     entries = evidence.read_ledger(folder / "claims.toml")

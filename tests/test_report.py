@@ -1,17 +1,11 @@
-import base64
-import re
-from html.parser import HTMLParser
 from types import SimpleNamespace
-from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from tlkit.dataset import Dataset, Split
 from tlkit.evaluation import classification_metrics
-from tlkit.recommendation import best_record, rank, recommend
-from tlkit.report import reproduction_code, reproduction_command, write_report
+from tlkit.recommendation import best_record, recommend
 from tlkit.strategies import EVERYTHING, STRATEGIES, allot_epochs
 
 SIZES = {"block1": 900, "block2": 9_000, "block3": 60_000, "block4": 180_000, "block5": 330_000}
@@ -62,7 +56,9 @@ def fake_record(dataset, backbone, strategy, seed, epochs=10, skill=None):
         return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
 
     history = {key: [] for key in ("loss", "accuracy", "val_loss", "val_accuracy", "phase")}
-    phases = [p for p, (_, n) in enumerate(allot_epochs(STRATEGIES[strategy], epochs)) for _ in range(n)]
+    phases = [
+        p for p, (_, n) in enumerate(allot_epochs(STRATEGIES[strategy], epochs)) for _ in range(n)
+    ]
     for epoch, phase in enumerate(phases):
         learned = 1 - np.exp(-(epoch + 1) / 3)
         for prefix, split, extra in (("", dataset.train, 1), ("val_", dataset.validation, 0)):

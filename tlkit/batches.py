@@ -39,9 +39,8 @@ class Batches(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         """Draw the order of the next epoch."""
-        count = len(self.labels)
-        order = (lambda: np.arange(count)) if self.rng is None else self._shuffled
-        self.passes = [order() for _ in range(-(-self.steps // self.per_pass))]
+        self.passes = [self._order() for _ in range(-(-self.steps // self.per_pass))]
 
-    def _shuffled(self) -> np.ndarray:
-        return self.rng.permutation(len(self.labels))
+    def _order(self) -> np.ndarray:
+        count = len(self.labels)
+        return np.arange(count) if self.rng is None else self.rng.permutation(count)

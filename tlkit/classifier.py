@@ -35,12 +35,12 @@ def build_classifier(
     x = backbone.model(backbone.preprocess(x))
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     outputs = keras.layers.Dense(int(classes), activation="softmax", name="classes")(x)
-    return keras.Model(pixels, outputs, name=f"{backbone.name}_classifier")
+    return keras.Model(pixels, outputs, name=f"{backbone.name}_at_{backbone.input_shape[0]}")
 
 
 def encoder_of(model: keras.Model) -> keras.Model:
     """Return the frozen part of a classifier whose head alone is trained: pixels -> features."""
-    return keras.Model(model.input, model.get_layer("pool").output)
+    return keras.Model(model.input, model.get_layer("pool").output, name=f"{model.name}_encoder")
 
 
 class StagewiseAdam(keras.optimizers.Adam):

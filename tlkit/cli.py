@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -22,14 +22,14 @@ app = typer.Typer(
 @app.command()
 def run(
     lessons: Annotated[
-        Optional[list[str]], typer.Argument(help="Lessons such as 07; all if none is given.")
+        list[str] | None, typer.Argument(help="Lessons such as 07; all if none is given.")
     ] = None,
 ) -> None:
     """Execute lessons, refresh their notebooks and the ledger, and render pages to site/."""
     from tlkit.lessons import run_lessons
 
     results = run_lessons(lessons or None)
-    if any(not result.ok for result in results):
+    if any(result.error for result in results):
         raise typer.Exit(1)
 
 
@@ -40,26 +40,26 @@ def compare(
         list[str], typer.Option(help="Backbone; repeat for several. See `tlkit doctor`.")
     ] = ["mini_resnet"],  # noqa: B006
     strategy: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option(help="Strategy; repeat for several. Five if none is given."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds for each combination.")] = 3,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs for each run.")] = 10,
     out: Annotated[
-        Optional[Path], typer.Option(help="Folder for results; runs/NAME if not given.")
+        Path | None, typer.Option(help="Folder for results; runs/NAME if not given.")
     ] = None,
     size: Annotated[
-        Optional[int], typer.Option(help="Side of the images in pixels; what the backbones expect.")
+        int | None, typer.Option(help="Side of the images in pixels; what the backbones expect.")
     ] = None,
     train_per_class: Annotated[
-        Optional[int], typer.Option(min=1, help="Labelled images of each class to train on; all.")
+        int | None, typer.Option(min=1, help="Labelled images of each class to train on; all.")
     ] = None,
     split_seed: Annotated[
         int, typer.Option(min=0, help="Decides which image is in which split.")
     ] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a step.")] = 32,
     learning_rate: Annotated[
-        Optional[float], typer.Option(help="Adam's learning rate; by strategy and backbone.")
+        float | None, typer.Option(help="Adam's learning rate; by strategy and backbone.")
     ] = None,
 ) -> None:
     """Say which strategy and backbone suit these images: report.html, results.csv, best.keras."""
@@ -139,7 +139,7 @@ def pretrain(
     ],
     epochs: Annotated[int, typer.Option(min=2, help="Passes over the source task.")] = 10,
     folder: Annotated[
-        Optional[Path], typer.Option(help="Where to write; data/weights if not given.")
+        Path | None, typer.Option(help="Where to write; data/weights if not given.")
     ] = None,
 ) -> None:
     """Rebuild an embedded backbone's weights from nothing but code and pinned packages."""

@@ -1,10 +1,8 @@
 """Compares strategies and backbones over seeds on one data set: resumable, with a report."""
 
 import dataclasses
-import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import pandas as pd
 from tlkit.backbones import list_backbones
 from tlkit.dataset import SPLIT_NAMES, Dataset
 from tlkit.errors import InputError
+from tlkit.hashing import content_hash
 from tlkit.models import save_model
 from tlkit.progress import RunProgress
 from tlkit.recommendation import best_record, recommend
@@ -240,7 +239,7 @@ class _Store:
 
     def _others(self, run: Run) -> Iterator[Record]:
         for path in (self.folder / "runs").glob(f"{run.backbone}-{run.strategy}-*.json"):
-            seed = int(re.search(r"-(\d+)\.json$", path.name).group(1))
+            seed = int(path.stem.rpartition("-")[2])
             other = self.load(run.backbone, run.strategy, seed)
             if other is not None:
                 yield other
@@ -261,17 +260,12 @@ class _Store:
 
 
 def _fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """Identify a data set by its name, classes and a hash of all images and labels."""
-    digest = hashlib.sha256()
-    for name in SPLIT_NAMES:
-        split = getattr(dataset, name)
-        digest.update(np.ascontiguousarray(split.labels))
-        for start in range(0, len(split), 256):
-            digest.update(np.ascontiguousarray(split.images[start : start + 256]))
+    """Identify a data set by its name, classes, and a hash of all images and labels."""
+    splits = [getattr(dataset, name) for name in SPLIT_NAMES]
     return {
         "name": dataset.name,
         "class_names": list(dataset.class_names),
-        "sha256": digest.hexdigest(),
+        "sha256": content_hash(array for split in splits for array in (split.images, split.labels)),
     }
 
 

@@ -16,7 +16,7 @@ from tlkit.figure_style import (
     figure_for,
     finished_runs,
     in_order,
-    label_ends,
+    label_margin,
     plain,
     tidy,
 )
@@ -144,6 +144,11 @@ def plot_label_curve(
         ax.set_xticks([], minor=True)
     ax.set_xlabel(f"{UNITS.get(x, x)}, logarithmic")
     ax.set_ylabel(UNITS.get(metric, metric))
-    label_ends(ax, [e[0] for e in ends], [e[1] for e in ends],
-               [plain(name) for name in names], [colours[name] for name in names])  # fmt: skip
+    label_margin(
+        ax,
+        [place for place, _ in ends],
+        [mean for _, mean in ends],
+        [plain(name) for name in names],
+        [colours[name] for name in names],
+    )
     return ax

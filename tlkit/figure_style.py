@@ -5,7 +5,6 @@ strategy has the same colour in every figure, and none is told by colour alone.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,6 +89,36 @@ def plain(text: object, width: int = 28) -> str:
     return words.replace("$", r"\$")
 
 
+def plain_names(names: Sequence[str], width: int = 20) -> list[str]:
+    """Make names drawable and keep them distinct: what all have in common goes first.
+
+    Example:
+        >>> plain_names(["a photograph of cats here", "a photograph of dogs here"], width=12)
+        ['…cats…', '…dogs…']
+    """
+    short = [plain(name, width) for name in names]
+    if len(set(short)) == len(set(names)):
+        return short
+    start = _shared(names)
+    end = _shared([name[start:][::-1] for name in names])
+    start = names[0].rfind(" ", 0, start) + 1
+    tail = names[0][len(names[0]) - end :] if end else ""
+    end = len(tail) - tail.find(" ") if " " in tail else 0
+    cores = [name[start : len(name) - end] for name in names]
+    marks = "…" if start else "", "…" if end else ""
+    short = [marks[0] + plain(core, width - 2) + marks[1] for core in cores]
+    if len(set(short)) == len(set(names)):
+        return short
+    return [f"{plain(name, width - 4)} {number}" for number, name in enumerate(names)]
+
+
+def _shared(names: Sequence[str]) -> int:
+    """Count the letters with which all names begin."""
+    first, last = min(names), max(names)
+    pairs = zip(first, last, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(first), len(last)))
+
+
 def finished_runs(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Rows of runs that ended with a number in every one of `columns`."""
     missing = [column for column in columns if column not in table]
@@ -129,105 +158,52 @@ def tidy(ax: "Axes", grid: str = "both") -> None:
     ax.set_axisbelow(True)
 
 
-def label_points(
-    ax: "Axes", x: Sequence[float], y: Sequence[float], texts: Sequence[str], size: float = 8.5
-) -> None:
-    """Write each text beside its point where it covers neither a point nor another text.
-
-    Call it last: it measures the axes as they are then.
-    """
-    figure = _measured(ax)
-    points = ax.transData.transform(np.column_stack([x, y])) * 72 / figure.dpi
-    frame = np.array(ax.get_window_extent().bounds) * 72 / figure.dpi
-    taken = [(px - 4, py - 4, px + 4, py + 4) for px, py in points]
-    for index in np.argsort(-points[:, 1]):
-        width, height = _extent(ax, texts[index], size)
-        boxes = list(_candidates(points[index], width, height))
-        others = taken[:index] + taken[index + 1 :]
-        costs = [
-            sum(_overlap(box, other) for other in others)
-            + 3 * (width * height - _overlap(box, _corners(frame)))
-            + width * height * distance / 400
-            for distance, box in boxes
-        ]
-        distance, box = boxes[int(np.argmin(costs))]
-        taken.append(box)
-        offset = (box[0] - points[index][0], box[1] - points[index][1])
-        arrow = {"arrowstyle": "-", "color": "#AAAAAA", "linewidth": 0.7, "shrinkB": 4}
-        ax.annotate(
-            texts[index],
-            (x[index], y[index]),
-            xytext=offset,
-            textcoords="offset points",
-            fontsize=size,
-            va="bottom",
-            annotation_clip=False,
-            arrowprops=arrow if distance > 12 else None,
-        )
-
-
-def label_ends(
+def label_margin(
     ax: "Axes",
     x: Sequence[float],
     y: Sequence[float],
     texts: Sequence[str],
     colours: Sequence[str],
+    markers: Sequence[str] | None = None,
     size: float = 9,
 ) -> None:
-    """Name lines in the right margin, beside their last points, moved apart where they crowd."""
-    figure = _measured(ax)
-    wanted = ax.transData.transform(np.column_stack([x, y]))[:, 1] * 72 / figure.dpi
-    order = np.argsort(wanted)
-    placed = wanted.copy()
-    gap = 1.25 * size
-    for lower, upper in pairwise(order):
-        placed[upper] = max(placed[upper], placed[lower] + gap)
-    # What was pushed up moves back by half, so that a crowd stays centred on its points.
-    placed -= (placed - wanted).max() / 2
-    for index in order:
+    """Name points in the right margin, each at its height or as near as the others let it.
+
+    A thin line in the point's colour leads to its name. Call it last: it measures the axes.
+    """
+    from scipy.optimize import isotonic_regression
+
+    figure: Any = ax.figure.figure
+    figure.draw_without_rendering()
+    tall = ax.get_window_extent().height * 72 / figure.dpi
+    places = ax.transAxes.inverted().transform(ax.transData.transform(np.column_stack([x, y])))
+    order = np.argsort(places[:, 1], kind="stable")
+    steps = 1.3 * size / tall * np.arange(len(order))
+    # The least-squares heights that keep their order and a line between neighbours.
+    heights = isotonic_regression(places[order, 1] - steps).x
+    heights = np.clip(heights, 0, max(0, 1 - steps[-1])) + steps
+    for index, height in zip(order, heights, strict=True):
+        spot = (1.03, float(height))
         ax.annotate(
             texts[index],
-            (x[index], y[index]),
-            xytext=(14, placed[index] - wanted[index]),
+            spot,
+            xycoords="axes fraction",
+            xytext=(7 if markers else 2, 0),
             textcoords="offset points",
             va="center",
             fontsize=size,
-            color=colours[index],
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": "#BBBBBB", "linewidth": 0.7},
         )
-
-
-def _measured(ax: "Axes") -> "Figure":
-    """Lay the figure out, so that positions in it are final."""
-    figure: Any = ax.figure.figure
-    figure.draw_without_rendering()
-    return figure
-
-
-def _extent(ax: "Axes", text: str, size: float) -> tuple[float, float]:
-    probe = ax.text(0, 0, text, fontsize=size)
-    box = probe.get_window_extent()
-    probe.remove()
-    scale = 72 / ax.figure.dpi
-    return box.width * scale, box.height * scale
-
-
-def _candidates(point, width, height):
-    """Places of a text round a point, nearest first: (distance in points, box)."""
-    for distance in (7, 12, 20, 30, 42, 56):
-        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)):
-            left = point[0] + dx * distance - (width if dx < 0 else width / 2 if dx == 0 else 0)
-            bottom = point[1] + dy * distance - (height if dy < 0 else height / 2 if dy == 0 else 0)
-            yield distance, (left, bottom, left + width, bottom + height)
-
-
-def _overlap(one, other) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0.0, width) * max(0.0, height)
-
-
-def _corners(bounds):
-    left, bottom, width, height = bounds
-    return left, bottom, left + width, bottom + height
+        link = {"arrowstyle": "-", "color": colours[index], "alpha": 0.5, "linewidth": 0.8}
+        ax.annotate(
+            "",
+            (x[index], y[index]),
+            xytext=spot,
+            textcoords="axes fraction",
+            annotation_clip=False,
+            arrowprops=link | {"shrinkA": 0, "shrinkB": 0},
+            zorder=1,
+        )
+        if markers:
+            ax.plot(*spot, markers[index], color=colours[index], ms=6, mec="white", clip_on=False,
+                    transform=ax.transAxes)  # fmt: skip

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlkit.errors import InputError
-from tlkit.figure_style import GREY, axes_for, figure_for, plain
+from tlkit.figure_style import GREY, axes_for, figure_for, plain_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,6 @@ def plot_images(
     titles: Sequence[str] | None = None,
     columns: int = 6,
     *,
-    title_width: int = 18,
     figure: "Figure | None" = None,
 ) -> "Figure":
     """Draw a contact sheet.
@@ -27,7 +26,6 @@ def plot_images(
         images: pixel values 0 to 255, [n, h, w, 3] or grey [n, h, w].
         titles: one a image, lines parted by newlines; none if None.
         columns: images side by side.
-        title_width: letters after which a line of a title is shortened in its middle.
         figure: empty figure to draw on, resized to the sheet; a new one if None.
 
     Returns:
@@ -48,7 +46,7 @@ def plot_images(
     rows = -(-len(images) // columns)
     lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
     aspect = images.shape[1] / images.shape[2]
-    figure = figure_for(figure, 1.35 * columns, rows * (1.25 * aspect + 0.16 * lines + 0.06))
+    figure = figure_for(figure, 1.5 * columns, rows * (1.4 * aspect + 0.16 * lines + 0.06))
     for number, image in enumerate(images):
         ax = figure.add_subplot(rows, columns, number + 1)
         # "none" keeps the pixels as they are in an SVG file.
@@ -58,8 +56,7 @@ def plot_images(
         )  # fmt: skip
         ax.set_axis_off()
         if titles is not None:
-            text = "\n".join(plain(line, title_width) for line in titles[number].split("\n"))
-            ax.set_title(text, fontsize=8, pad=3)
+            ax.set_title(titles[number], fontsize=8, pad=3)
     return figure
 
 
@@ -94,9 +91,9 @@ def plot_wrong(
         figure.text(0.5, 0.5, "No image of this split is predicted wrongly.", ha="center",
                     va="center", color=GREY)  # fmt: skip
         return figure
-    names = [" ".join(name.split()) for name in class_names]
+    true, taken_for = plain_names(class_names, 21), plain_names(class_names, 15)
     titles = [
-        f"{names[labels[i]]}\n→ {names[probabilities[i].argmax()]} {probabilities[i].max():.2f}"
+        f"{true[labels[i]]}\n→ {taken_for[probabilities[i].argmax()]} {probabilities[i].max():.2f}"
         for i in chosen
     ]
     picked = np.stack([np.asarray(images[i]) for i in chosen])
@@ -157,8 +154,8 @@ def plot_confusion(
                 ax.text(column + 0.5, row + 0.5, number, ha="center", va="center", fontsize=8.5,
                         color="white" if shares[row, column] > 0.55 else "black")  # fmt: skip
     ticks = np.arange(classes) + 0.5
-    names = [plain(name, 20) for name in class_names]
-    upright = max(len(name) for name in names) * classes > 60
+    names = plain_names(class_names, 20)
+    upright = max(len(name) for name in names) * size * 0.65 > side * 72 / classes
     ax.set_xticks(ticks, names, rotation=90 if upright else 0, fontsize=size)
     ax.set_yticks(ticks, names, fontsize=size)
     ax.tick_params(length=0)

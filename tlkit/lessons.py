@@ -15,10 +15,13 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import nbformat
 
 from tlkit.errors import InputError
 from tlkit.evidence import LEDGER, claims, read_ledger, update_ledger, write_ledger
@@ -26,7 +29,6 @@ from tlkit.paths import NOTEBOOKS, ROOT
 from tlkit.site import build_site, tidy_outputs, write_atomically
 
 CELL_SECONDS = 1800  # no lesson needs so long; it ends what would never end
-
 _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
@@ -96,14 +98,14 @@ def notebook_from_source(path: Path) -> Any:
 
     notebook = jupytext.read(path, fmt="py:percent")
     origin = f"Generated from notebooks/sources/{path.name}: edit that file"
-    note = (
-        f"<!-- {origin} -->\n<small>{origin}, then run <code>tlkit run {path.stem}</code>.</small>"
-    )
+    note = f"<!-- {origin} -->\n<small>{origin}, then <code>tlkit run {path.stem}</code>.</small>"
     notebook.cells.insert(0, new_markdown_cell(note, metadata={"tags": ["generated"]}))
-    for position, cell in enumerate(notebook.cells):
+    seen: Counter[str] = Counter()
+    for cell in notebook.cells:
         cell.metadata.pop("lines_to_next_cell", None)
-        cell.id = f"{position:02d}-{hashlib.sha256(cell.source.encode()).hexdigest()[:8]}"
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
+        seen[cell.source] += 1
+        cell.id = hashlib.sha256(f"{seen[cell.source]} {cell.source}".encode()).hexdigest()[:12]
+    notebook.nbformat_minor = 5
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     notebook.metadata.clear()
     notebook.metadata.update(kernelspec=kernel, language_info={"name": "python"})
@@ -120,8 +122,6 @@ def matches_source(notebook: Any, path: Path) -> list[str]:
     Returns:
         The differences in words; empty where they agree. Outputs are not compared.
     """
-    import nbformat
-
     if isinstance(notebook, Path):
         if not notebook.exists():
             return [f"there is no {notebook.name}"]
@@ -174,10 +174,10 @@ def execute(
     # Without folders to search, "python3" is this interpreter, whatever kernels are registered.
     specs = KernelSpecManager(kernel_dirs=[])
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
-    options = {"timeout": CELL_SECONDS, "coalesce_streams": True}
-    client = NotebookClient(notebook, km=manager, extra_arguments=["--log-level=40"], **options)
+    client = NotebookClient(notebook, km=manager, timeout=CELL_SECONDS, coalesce_streams=True)
     # Not client.execute(): its signal handlers turn Ctrl-C into one more failed lesson.
-    with client.setup_kernel(cwd=str(folder), env=environment, cleanup_kc=True):
+    options = {"cwd": str(folder), "env": environment, "cleanup_kc": True}
+    with tempfile.TemporaryFile() as log, client.setup_kernel(stderr=log, **options):
         for position, cell in enumerate(notebook.cells):
             try:
                 client.execute_cell(cell, position)
@@ -186,7 +186,8 @@ def execute(
             except CellTimeoutError:
                 reason = f"It took longer than {CELL_SECONDS} s."
             except DeadKernelError:
-                reason = "The kernel died; is there enough memory?"
+                log.seek(0)
+                reason = f"{log.read().decode(errors='replace')}\nThe kernel died: out of memory?"
             else:
                 on_cell()
                 continue
@@ -220,7 +221,6 @@ def run_lessons(
     Raises:
         InputError: a name is no lesson's.
     """
-    import nbformat
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -232,25 +232,24 @@ def run_lessons(
     }
     results = []
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    quiet = not console.is_terminal
-    with Progress(*bar, console=console, transient=True, disable=quiet) as progress:
+    with Progress(*bar, console=console, transient=True) as progress:
         for count, (name, notebook) in enumerate(notebooks.items(), start=1):
-            words = f"{name} ({count} of {len(notebooks)})"
-            task = progress.add_task(words, total=len(notebook.cells))
+            title = f"{name} ({count} of {len(notebooks)})"
+            task = progress.add_task(title, total=len(notebook.cells))
             advance = functools.partial(progress.advance, task)
             results.append(_run_one(name, notebook, folder, ledger, write, advance))
             progress.remove_task(task)
             console.print(str(results[-1]))
-    failed = [result.name for result in results if result.error]
+    failed = {result.name for result in results if result.error}
     shown = {name: notebook for name, notebook in notebooks.items() if name not in failed}
     for name in lesson_names(folder):
         if name not in shown and (folder / f"{name}.ipynb").exists():
             shown[name] = nbformat.read(folder / f"{name}.ipynb", as_version=4)
     index = build_site(dict(sorted(shown.items())), site, claims(ledger))
-    total = (
-        f"{len(results)} lesson{'s'[: len(results) != 1]}, {time.perf_counter() - started:.0f} s"
-    )
-    console.print(f"{total}{'; failed: ' if failed else ''}{', '.join(failed)}\nRead: {index}")
+    seconds = time.perf_counter() - started
+    console.print(f"lessons executed: {len(results)} in {seconds:.0f} s; read them at {index}")
+    if failed:
+        console.print(f"failed: {', '.join(sorted(failed))}")
     return results
 
 
@@ -258,8 +257,6 @@ def _run_one(
     name: str, notebook: Any, folder: Path, ledger: Path, write: bool, on_cell: Callable[[], None]
 ) -> LessonResult:
     """Executes a lesson with a ledger of its own; only success reaches notebook and ledger."""
-    import nbformat
-
     started, error, unrecorded = time.perf_counter(), "", []
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / ledger.name

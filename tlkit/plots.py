@@ -22,7 +22,7 @@ from tlkit.figure_style import (
     colours_for,
     finished_runs,
     in_order,
-    label_points,
+    label_margin,
     plain,
     tidy,
 )
@@ -117,16 +117,15 @@ def plot_cost(
     metric: str = "test_accuracy",
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draw what accuracy costs: one point a configuration, the mean over its seeds.
+    """Draw what accuracy costs: one named point a configuration, the mean over its seeds.
 
-    A grey line joins the configurations worth their cost: none is both cheaper and better. With
-    more than twelve points only these are named, and a legend tells the colours and markers.
+    A grey line joins the configurations worth their cost: none is both cheaper and better.
 
     Args:
         table: one row a run, with the columns `strategy`, `x`, `metric` and perhaps `backbone`.
         x: column of the cost, above 0; drawn on a logarithmic axis.
         metric: column of what is bought.
-        ax: axes to draw on; a new figure if None.
+        ax: axes to draw on; a figure as high as the names need if None.
 
     Returns:
         The axes.
@@ -136,30 +135,29 @@ def plot_cost(
         table = table.assign(backbone="")
     points = table.groupby(["backbone", "strategy"], sort=False)[[x, metric]].mean().reset_index()
     backbones = list(dict.fromkeys(points["backbone"]))
-    colours = colours_for(in_order(points["strategy"]))
-    ax = axes_for(ax, 6.4, 4.2)
+    palette = colours_for(in_order(points["strategy"]))
+    colours = [palette[name] for name in points["strategy"]]
+    markers = [MARKERS[backbones.index(name) % len(MARKERS)] for name in points["backbone"]]
+    ax = axes_for(ax, 6.4, max(3.6, 1 + 0.17 * len(points)))
     tidy(ax)
     ax.set_xscale("log")
     front = points.sort_values([x, metric], ascending=[True, False])
     front = front[front[metric] > front[metric].cummax().shift(fill_value=-np.inf)]
-    ax.plot(front[x], front[metric], color="#C8C8C8", linewidth=1.2, zorder=1)
-    for row in points.itertuples(index=False):
-        marker = MARKERS[backbones.index(row.backbone) % len(MARKERS)]
-        ax.plot(getattr(row, x), getattr(row, metric), marker, ms=7.5, mec="white",
-                color=colours[row.strategy], zorder=3)  # fmt: skip
-    crowded = len(points) > 12
-    if crowded:
-        _explain_points(ax, colours, backbones)
-    ax.margins(x=0.12, y=0.12)
+    ax.plot(front[x], front[metric], color="#C8C8C8", linewidth=1.4, zorder=1)
+    costs, gains = points[x].to_list(), points[metric].to_list()
+    for cost, gain, colour, marker in zip(costs, gains, colours, markers, strict=True):
+        ax.plot(cost, gain, marker, ms=7.5, mec="white", color=colour, zorder=3)
+    ax.margins(x=0.08, y=0.12)
     _plain_log_ticks(ax)
     ax.set_xlabel(f"{UNITS.get(x, x)}, logarithmic")
     ax.set_ylabel(UNITS.get(metric, metric))
-    named = front if crowded else points
+    ax.label_outer()
+    several = len(backbones) > 1
     texts = [
-        plain(f"{row.strategy} · {row.backbone}" if len(backbones) > 1 else row.strategy, 34)
-        for row in named.itertuples()
+        plain(f"{strategy} · {backbone}" if several else strategy, 38)
+        for strategy, backbone in zip(points["strategy"], points["backbone"], strict=True)
     ]
-    label_points(ax, named[x].to_list(), named[metric].to_list(), texts)
+    label_margin(ax, costs, gains, texts, colours, markers, size=8.5)
     return ax
 
 
@@ -199,7 +197,7 @@ def plot_trained_stages(
     ax.set_yticks(range(len(frames)), [plain(name) for name in frames])
     ax.tick_params(length=0, labelsize=9)
     ax.spines[:].set_visible(False)
-    ax.set_xlabel("stage, from the image to the head (share of its parameters that is trained)")
+    ax.set_xlabel("stage, from image to head (share of its parameters trained)")
     ax.set_ylabel("strategy")
     return ax
 
@@ -216,22 +214,6 @@ def _readable_on(colour: str) -> str:
 
     red, green, blue = to_rgb(colour)
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
-
-
-def _explain_points(ax: "Axes", colours: dict[str, str], backbones: list[str]) -> None:
-    from matplotlib.lines import Line2D
-
-    def sample(marker: str, colour: str, name: str) -> Line2D:
-        return Line2D([], [], linestyle="", marker=marker, color=colour, ms=7, label=plain(name))
-
-    samples = [sample("o", colour, name) for name, colour in colours.items()]
-    if len(backbones) > 1:
-        samples += [
-            sample(MARKERS[number % len(MARKERS)], "#444444", name)
-            for number, name in enumerate(backbones)
-        ]
-    ax.legend(handles=samples, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False,
-              fontsize=8.5)  # fmt: skip
 
 
 def _plain_log_ticks(ax: "Axes") -> None:

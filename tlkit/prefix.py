@@ -5,11 +5,12 @@ epoch, for every seed and learning rate. They are computed once for each array o
 is approximated: there is no random layer below the head.
 """
 
-import hashlib
 from collections import OrderedDict
 
 import keras
 import numpy as np
+
+from tlkit.hashing import content_hash
 
 KEPT = 12  # arrays of features; the least recently used goes first
 
@@ -27,7 +28,7 @@ def pooled_features(encoder: keras.Model, images: np.ndarray, batch_size: int = 
     Returns:
         float32 [n, features].
     """
-    key = (_fingerprint(encoder.get_weights()) + str(encoder.input_shape), _image_key(images))
+    key = (f"{encoder.name} {content_hash(encoder.get_weights())}", content_hash([images]))
     if key not in _features:
         _features[key] = np.concatenate(
             [
@@ -39,17 +40,3 @@ def pooled_features(encoder: keras.Model, images: np.ndarray, batch_size: int = 
     while len(_features) > KEPT:
         _features.popitem(last=False)
     return _features[key]
-
-
-def _fingerprint(arrays: list[np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()
-
-
-def _image_key(images: np.ndarray) -> str:
-    digest = hashlib.sha256(repr(images.shape).encode())
-    for start in range(0, len(images), 1024):
-        digest.update(np.ascontiguousarray(images[start : start + 1024]))
-    return digest.hexdigest()

@@ -1,6 +1,7 @@
 """Pretrains the embedded family on the source task: `tlkit pretrain NAME`."""
 
 import hashlib
+import inspect
 import platform
 import time
 from pathlib import Path
@@ -24,8 +25,8 @@ def draw_source_images(per_class: int, size: int = 64, seed: int = 0) -> np.ndar
     Returns:
         Memory-mapped uint8 [classes, per_class, size, size, 3].
     """
-    recipe = b"".join(Path(module.__file__).read_bytes() for module in (drawing, source_task))
-    key = hashlib.sha256(recipe + repr((per_class, size, seed)).encode()).hexdigest()[:12]
+    recipe = inspect.getsource(drawing) + inspect.getsource(source_task)
+    key = hashlib.sha256(repr((recipe, per_class, size, seed)).encode()).hexdigest()[:12]
     path = cache_folder() / f"source_task_{key}.npy"
     if not path.exists():
         count = len(source_task.source_classes())

@@ -87,7 +87,7 @@ def _praise(best: pd.Series, configurations: int, correct: dict, labels: np.ndar
     interval = accuracy_interval(np.stack(list(correct.values())))
     rivals = f", the highest of {configurations} configurations" if configurations > 1 else ""
     text = (
-        f"Take {_name(best)}. Its mean accuracy on the validation images is "
+        f"Take {_name(best)}.\nIts mean accuracy on the validation images is "
         f"{best['validation_accuracy']:.3f}{rivals}. On the test images it is {interval} "
         f"(95 % interval, {_count(len(correct), 'seed')}, {_count(len(labels), 'image')})"
     )

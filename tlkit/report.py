@@ -79,7 +79,7 @@ def _content(comparison: "Comparison", dataset: "Dataset", command: str | None) 
         "runs": table.to_dict("records"),
         "failed": len(comparison.table) - len(table),
         "seeds": sorted({int(seed) for seed in table["seed"]}),
-        "backbones": sorted({record.backbone for record in records}),
+        "backbones": list(dict.fromkeys(record.backbone for record in records)),
         "strategies": in_order(record.strategy for record in records),
         "intervals": intervals,
         "top": (best.backbone, best.strategy),
@@ -91,10 +91,11 @@ def _content(comparison: "Comparison", dataset: "Dataset", command: str | None) 
             if name in best.metrics
         ],
         "trained": _trained_rows(records),
+        "totals": {record.backbone: record.total_parameters for record in records},
         "descriptions": {name: (s.label, s.description) for name, s in STRATEGIES.items()},
         "accuracy": figures.accuracy_picture(table, intervals, guess),
         "curves": figures.curve_pictures(records, best.backbone),
-        "costs": figures.cost_pictures(table),
+        "costs": figures.cost_pictures(table) if len(intervals) > 1 else [],
         "stages": figures.stage_pictures(records, best.backbone),
         "confusion": figures.confusion_picture(test, best, names),
         "wrong": figures.wrong_picture(test, best, names),
@@ -149,14 +150,13 @@ def _arguments(comparison: "Comparison", dataset: "Dataset") -> dict[str, Any]:
 
 def _intervals(records: "Sequence[Record]", labels: np.ndarray) -> dict[tuple[str, str], Interval]:
     intervals = {}
-    for strategy in in_order(record.strategy for record in records):
-        for backbone in sorted({r.backbone for r in records if r.strategy == strategy}):
-            correct = [
-                record.test_predictions.argmax(axis=1) == labels
-                for record in records
-                if (record.backbone, record.strategy) == (backbone, strategy)
-            ]
-            intervals[backbone, strategy] = accuracy_interval(np.stack(correct))
+    for backbone, strategy in dict.fromkeys((r.backbone, r.strategy) for r in records):
+        correct = [
+            record.test_predictions.argmax(axis=1) == labels
+            for record in records
+            if (record.backbone, record.strategy) == (backbone, strategy)
+        ]
+        intervals[backbone, strategy] = accuracy_interval(np.stack(correct))
     return intervals
 
 
@@ -168,21 +168,22 @@ def _class_rows(dataset: "Dataset") -> list[tuple[str, list[int]]]:
 
 
 def _trained_rows(records: "Sequence[Record]") -> list[dict[str, Any]]:
-    """One row a configuration: what `trainable_report` said of it, added up."""
-    rows = {}
-    for record in records:
-        stages = pd.DataFrame(record.trainable_table)
+    """One row a strategy: the stages that it trains, and how many parameters of each backbone."""
+    rows = []
+    for strategy in in_order(record.strategy for record in records):
+        runs = [record for record in records if record.strategy == strategy]
+        stages = pd.DataFrame(runs[-1].trainable_table)
+        trained = stages.loc[stages["trainable"] > 0, "stage"]
         batchnorm = sorted({str(mode) for mode in stages["batchnorm"]} - {"none"})
-        rows[record.backbone, record.strategy] = {
-            "backbone": record.backbone,
-            "strategy": record.strategy,
-            "stages": ", ".join(stages.loc[stages["trainable"] > 0, "stage"]),
-            "trained": record.trainable_parameters,
-            "total": record.total_parameters,
-            "batchnorm": " and ".join(batchnorm) or "none",
-        }
-    order = in_order(strategy for _, strategy in rows)
-    return sorted(rows.values(), key=lambda row: (row["backbone"], order.index(row["strategy"])))
+        rows.append(
+            {
+                "strategy": strategy,
+                "stages": "all" if len(trained) == len(stages) else ", ".join(trained),
+                "batchnorm": " and ".join(batchnorm) or "none",
+                "parameters": {run.backbone: run.trainable_parameters for run in runs},
+            }
+        )
+    return rows
 
 
 def _versions() -> list[tuple[str, str]]:

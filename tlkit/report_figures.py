@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -65,9 +65,8 @@ def accuracy_picture(
 
 def curve_pictures(records: "Sequence[Record]", first: str) -> list[Picture]:
     """Learning curves, one figure a backbone, that of the backbone `first` at the head."""
-    backbones = sorted({record.backbone for record in records}, key=lambda name: name != first)
     pictures = []
-    for backbone in backbones:
+    for backbone in _backbones(records, first):
         runs = [record for record in records if record.backbone == backbone]
         figure = plot_learning_curves(runs, columns=2, figure=_new_figure())
         said = "; ".join(
@@ -90,7 +89,7 @@ def cost_pictures(table: pd.DataFrame) -> list[Picture]:
         ("seconds", "Training time"),
         ("trainable_parameters", "Trained parameters"),
     ):
-        figure = _new_figure(6.4, 0.4 + 3.0 * len(backbones))
+        figure = _new_figure(6.4, 0.5 + 2.7 * len(backbones))
         grid = figure.subplots(len(backbones), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
         for ax, backbone in zip(grid, backbones, strict=True):
             plot_cost(table[table["backbone"] == backbone], x=column, ax=ax)
@@ -110,7 +109,7 @@ def cost_pictures(table: pd.DataFrame) -> list[Picture]:
 def stage_pictures(records: "Sequence[Record]", first: str) -> list[Picture]:
     """Which stages each strategy trained, one figure a backbone."""
     pictures = []
-    for backbone in sorted({record.backbone for record in records}, key=lambda name: name != first):
+    for backbone in _backbones(records, first):
         tables = {r.strategy: r.trainable_table for r in records if r.backbone == backbone}
         ax = _new_figure(6.4, 1.0 + 0.34 * len(tables)).subplots()
         plot_trained_stages(tables, ax=ax)
@@ -156,6 +155,10 @@ def _mistakes(split: "Split", best: "Record", class_names: Sequence[str]) -> str
     return f"Confusion matrix of the test images, true class by predicted class. {said}"
 
 
+def _backbones(records: "Sequence[Record]", first: str) -> list[str]:
+    return list(dict.fromkeys([first, *(record.backbone for record in records)]))
+
+
 def _last(runs: "Sequence[Record]") -> str:
     kept = [record.history["val_accuracy"][record.best_epoch - 1] for record in runs]
     return f"{np.mean(kept):.3f}"
@@ -172,7 +175,7 @@ def _picture(figure, alt: str, title: str = "", wide: bool = False) -> Picture:
     import matplotlib
 
     file = BytesIO()
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "tlkit"}
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "tlkit"}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(file, format="svg", metadata={"Date": None})

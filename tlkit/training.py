@@ -277,7 +277,7 @@ class _Training:
         return seconds
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the probabilities, float32 [n, classes], that `model` gives, without tracing it."""
+        """Return the probabilities that `model` gives, float32 [n, classes], without tracing it."""
         trained = self.trainer.model
         if self.only_head:
             trained.set_weights(self.model.get_layer("classes").get_weights())
