@@ -69,7 +69,7 @@ class Trainer:
         model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
         optimizer.build(model.trainable_variables)
         self.model = model
-        self._start = [np.array(variable) for variable in optimizer.variables]
+        self._start = [np.asarray(variable).copy() for variable in optimizer.variables]
 
     def restart(self, weights: list[np.ndarray], learning_rate: float) -> None:
         """Forget everything: set the weights, empty the optimiser, set its rate."""

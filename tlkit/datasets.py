@@ -5,7 +5,7 @@ wild), `glyphs` (typeset letters in the wild) and `oct_phantom` (simulated).
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -133,6 +133,7 @@ def digit_shape(base: int, size: int) -> np.ndarray:
     return np.clip(shape, 0, 1).astype(np.float32)
 
 
+@lru_cache(maxsize=4096)
 def draw_wild_digit(base: int, version: int, size: int) -> np.ndarray:
     """Draw one picture of a handwritten digit, uint8 [size, size, 3]."""
     rng = np.random.default_rng([4, base, version])

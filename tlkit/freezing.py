@@ -144,7 +144,7 @@ def weight_snapshot(model: keras.Model) -> Snapshot:
     for stage, layers in layers_by_stage(model).items():
         for layer in layers:
             for weight in layer.weights:
-                values[weight.path] = np.array(weight)
+                values[weight.path] = np.asarray(weight).copy()
                 stages[weight.path] = stage
                 if stage != HEAD and is_batchnorm(layer):
                     batchnorm.add(weight.path)

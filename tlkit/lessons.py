@@ -33,7 +33,6 @@ _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "PYTHONHASHSEED": "0",  # sets print in the same order in every run
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the debugger's remark on frozen modules
 }
 
 
@@ -169,12 +168,17 @@ def execute(
     from jupyter_client.kernelspec import KernelSpecManager
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from nbclient.output_widget import OutputWidget
     from nbconvert.filters import strip_ansi
 
+    class QuietOutput(OutputWidget):
+        def send(self, *arguments: Any, **options: Any) -> None:
+            """Keeps what the widget shows; sending it back can hang (nbclient's issue 312)."""
+
     # Without folders to search, "python3" is this interpreter, whatever kernels are registered.
-    specs = KernelSpecManager(kernel_dirs=[])
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
+    manager = AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     client = NotebookClient(notebook, km=manager, timeout=CELL_SECONDS, coalesce_streams=True)
+    client.widget_registry["@jupyter-widgets/output"]["OutputModel"] = QuietOutput
     # Not client.execute(): its signal handlers turn Ctrl-C into one more failed lesson.
     options = {"cwd": str(folder), "env": environment, "cleanup_kc": True}
     with tempfile.TemporaryFile() as log, client.setup_kernel(stderr=log, **options):
@@ -233,9 +237,8 @@ def run_lessons(
     results = []
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*bar, console=console, transient=True) as progress:
-        for count, (name, notebook) in enumerate(notebooks.items(), start=1):
-            title = f"{name} ({count} of {len(notebooks)})"
-            task = progress.add_task(title, total=len(notebook.cells))
+        for name, notebook in notebooks.items():
+            task = progress.add_task(name, total=len(notebook.cells))
             advance = functools.partial(progress.advance, task)
             results.append(_run_one(name, notebook, folder, ledger, write, advance))
             progress.remove_task(task)
@@ -248,8 +251,7 @@ def run_lessons(
     index = build_site(dict(sorted(shown.items())), site, claims(ledger))
     seconds = time.perf_counter() - started
     console.print(f"lessons executed: {len(results)} in {seconds:.0f} s; read them at {index}")
-    if failed:
-        console.print(f"failed: {', '.join(sorted(failed))}")
+    console.print("failed:", ", ".join(sorted(failed)) or "none")
     return results
 
 
@@ -260,8 +262,7 @@ def _run_one(
     started, error, unrecorded = time.perf_counter(), "", []
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / ledger.name
-        blank = {claim: {**entry, "verdict": ""} for claim, entry in read_ledger(ledger).items()}
-        write_ledger(draft, blank)
+        write_ledger(draft, {c: {**e, "verdict": ""} for c, e in read_ledger(ledger).items()})
         environment = {**os.environ, **_ENVIRONMENT, "TLKIT_LEDGER": str(draft)}
         try:
             execute(notebook, folder, environment, on_cell)

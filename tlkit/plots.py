@@ -197,7 +197,7 @@ def plot_trained_stages(
     ax.set_yticks(range(len(frames)), [plain(name) for name in frames])
     ax.tick_params(length=0, labelsize=9)
     ax.spines[:].set_visible(False)
-    ax.set_xlabel("stage, from image to head (share of its parameters trained)")
+    ax.set_xlabel("stage, from image to head (share trained)")
     ax.set_ylabel("strategy")
     return ax
 

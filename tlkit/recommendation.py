@@ -69,36 +69,33 @@ def recommend(table: pd.DataFrame, records: "Sequence[Record]", labels: np.ndarr
         return "No run finished, so there is nothing to recommend."
     labels = np.asarray(labels)
     best, correct = ranked.iloc[0], _correct(ranked.iloc[0], records, labels)
-    paragraphs = [_praise(best, len(ranked), correct, labels)]
+    interval = accuracy_interval(np.stack(list(correct.values())))
+    rivals = f", the highest of {len(ranked)} configurations" if len(ranked) > 1 else ""
+    measured = (
+        f"Its mean accuracy on the validation images is {best['validation_accuracy']:.3f}{rivals}. "
+        f"On the test images it is {interval} (95 % interval, {_count(len(correct), 'seed')}, "
+        f"{_count(len(labels), 'image')})"
+    )
+    headline = f"Take {_name(best)}."
+    compared = "Nothing else was run, so there is nothing to compare it with."
     if len(ranked) > 1:
-        paragraphs.append(_compare(best, ranked.iloc[1], correct, records, labels))
+        headline, compared = _compare(best, ranked.iloc[1], correct, records, labels)
+    guess = np.bincount(labels).max() / len(labels)
+    if interval.low > guess:
+        measured += f"; always answering the most frequent class would score {guess:.3f}."
     else:
-        paragraphs.append("Nothing else was run, so there is nothing to compare it with.")
+        headline = f"Do not rely on any of these yet; {_name(best)} came first."
+        measured += (
+            ". That is not shown to be better than always answering the most frequent class, which "
+            f"scores {guess:.3f}: more labels, more epochs or another backbone are needed."
+        )
+    paragraphs = [headline, measured, compared]
     if len(correct) == 1:
         paragraphs.append(
             "It was run from one seed only: how much the accuracy changes from seed to seed is "
             "unknown, and the interval is about images alone. Three seeds would tell more."
         )
-    paragraphs += _failures(table)
-    return "\n".join(paragraphs)
-
-
-def _praise(best: pd.Series, configurations: int, correct: dict, labels: np.ndarray) -> str:
-    interval = accuracy_interval(np.stack(list(correct.values())))
-    rivals = f", the highest of {configurations} configurations" if configurations > 1 else ""
-    text = (
-        f"Take {_name(best)}.\nIts mean accuracy on the validation images is "
-        f"{best['validation_accuracy']:.3f}{rivals}. On the test images it is {interval} "
-        f"(95 % interval, {_count(len(correct), 'seed')}, {_count(len(labels), 'image')})"
-    )
-    guess = np.bincount(labels).max() / len(labels)
-    if interval.low > guess:
-        return f"{text}; always answering the most frequent class would score {guess:.3f}."
-    return (
-        f"{text}. That is not shown to be better than always answering the most frequent class, "
-        f"which scores {guess:.3f}: do not use it; more labels, more epochs or another backbone "
-        "are needed."
-    )
+    return "\n".join(paragraphs + _failures(table))
 
 
 def _compare(
@@ -107,30 +104,36 @@ def _compare(
     correct: dict[int, np.ndarray],
     records: "Sequence[Record]",
     labels: np.ndarray,
-) -> str:
+) -> tuple[str, str]:
+    """What to take, and how the best stands against the runner-up."""
     other = _correct(second, records, labels)
+    take = f"Take {_name(best)}"
     text = f"Runner-up on validation is {_name(second)}, test accuracy {_mean(other):.3f}."
     seeds = sorted(correct.keys() & other.keys())
     if not seeds:
-        return f"{text} The two share no seed, so they are not compared image by image."
+        apart = "The two share no seed, so they are not compared image by image."
+        return f"{take}.", f"{text} {apart}"
     first, runner_up = (np.stack([rows[seed] for seed in seeds]) for rows in (correct, other))
     gain = paired_difference(first, runner_up)
-    basis = f"{_count(gain.images, 'test image')} and {_count(gain.seeds, 'seed')}"
+    text += f" On {_count(gain.images, 'test image')} and {_count(gain.seeds, 'seed')} the"
     if gain.p_value >= SURE_BELOW or gain.low <= 0 <= gain.high:
-        return (
-            f"{text} On {basis} the two cannot be told apart (difference {gain}). "
-            f"{_cheaper(best, second)}"
-        )
+        cheaper, costs = _cheaper(best, second)
+        text += f" two cannot be told apart (difference {gain}). {costs}"
+        if cheaper is second:
+            return (
+                f"{take}, or the cheaper {_name(second)}, which is as good for all we know.",
+                text,
+            )
+        return f"{take}.", text
     if gain.difference < 0:
-        return (
-            f"{text} On {basis} the runner-up is better by {_size(gain)}, although validation "
-            "preferred the first: the choice between these two is not settled. Do not make it by "
-            "the test images; more validation images would make it."
+        text += (
+            f" runner-up is better by {_size(gain)}, although validation preferred the first. Do "
+            "not decide by the test images; more validation images would settle it."
         )
+        return f"{take}, but between it and the runner-up the choice is not settled.", text
     of_what = "these two trained models" if gain.seeds == 1 else "the two"
-    return (
-        f"{text} On {basis} the first of {of_what} is better by {_size(gain)}: {_sureness(gain)}."
-    )
+    text += f" first of {of_what} is better by {_size(gain)}: {_sureness(gain)}."
+    return f"{take}.", text
 
 
 def _sureness(gain: PairedDifference) -> str:
@@ -140,29 +143,28 @@ def _sureness(gain: PairedDifference) -> str:
     return f"{images} are unlikely to reverse this, but it is not beyond doubt"
 
 
-def _cheaper(best: pd.Series, second: pd.Series) -> str:
-    """Say which of two equally good configurations costs less, first in weights, then in time."""
+def _cheaper(best: pd.Series, second: pd.Series) -> tuple[pd.Series | None, str]:
+    """Which of two costs less, first in trained weights, then in time; and a sentence of it."""
     weights = second["trainable_parameters"] / max(1, best["trainable_parameters"])
     time = second["seconds"] / max(1e-9, best["seconds"])
     if 0.95 < weights < 1.05 and 0.9 < time < 1.1:
-        return "They cost the same, so the validation images decide."
-    first = weights >= 1.05 or (weights > 0.95 and time > 1)
-    cheap, weights, time = (best, weights, time) if first else (second, 1 / weights, 1 / time)
-    gains = [_times(weights, "fewer trained parameters", "more trained parameters")]
-    gains.append(_times(time, "faster to train", "slower to train"))
+        return None, "They cost the same, so the validation images decide."
+    cheap = best if weights >= 1.05 or (weights > 0.95 and time > 1) else second
+    if cheap is second:
+        weights, time = 1 / weights, 1 / time
+    gains = [
+        _times(weights, "fewer trained parameters", "more trained parameters"),
+        _times(time, "faster to train", "slower to train"),
+    ]
     said = " and ".join(gain for gain in gains if gain)
-    return f"Take the cheaper one, which is {_name(cheap)}: {said}."
+    return cheap, f"The cheaper one is {_name(cheap)}: {said}."
 
 
 def _times(ratio: float, better: str, worse: str) -> str:
-    if 0.95 < ratio < 1.05:
-        return ""
     factor = max(ratio, 1 / ratio)
-    return (
-        f"{factor:.0f} times {better if ratio > 1 else worse}"
-        if factor >= 9.5
-        else (f"{factor:.1f} times {better if ratio > 1 else worse}")
-    )
+    if factor < 1.05:
+        return ""
+    return f"{factor:.{0 if factor >= 9.5 else 1}f} times {better if ratio > 1 else worse}"
 
 
 def _failures(table: pd.DataFrame) -> list[str]:

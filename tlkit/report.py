@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from tlkit.training import Record
 
 PACKAGES = ("tlkit", "keras", "tensorflow", "numpy", "scikit-learn", "pandas", "matplotlib")
+FIT_SETTINGS = (
+    "until",
+    "batchnorm",
+    "batch_size",
+    "steps_per_epoch",
+    "learning_rate",
+    "patience",
+    "input_size",
+)
 METRICS = {
     "accuracy": "share of images predicted rightly",
     "balanced_accuracy": "the same, every class counting equally",
@@ -32,16 +41,14 @@ METRICS = {
 }
 
 
-def write_report(
-    comparison: "Comparison", dataset: "Dataset", path: str | Path, *, command: str | None = None
-) -> Path:
+def write_report(comparison: "Comparison", dataset: "Dataset", path: str | Path) -> Path:
     """Write a comparison as one self-contained page: no network, no script, no other file.
 
     Args:
-        comparison: what `compare` found; at least one run has finished.
+        comparison: what `compare` found; at least one run has finished. If its `dataset_summary`
+            has `loaded_with`, the arguments that `load_dataset` was given, the page repeats them.
         dataset: what it was run on, as `load_dataset` returned it.
         path: file to write, replaced in one step if it exists.
-        command: shell command that repeats the comparison; put together from it if None.
 
     Returns:
         The path.
@@ -55,7 +62,7 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html.j2").render(_content(comparison, dataset, command))
+    page = environment.get_template("report.html.j2").render(_content(comparison, dataset))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -65,7 +72,7 @@ def write_report(
     return path
 
 
-def _content(comparison: "Comparison", dataset: "Dataset", command: str | None) -> dict[str, Any]:
+def _content(comparison: "Comparison", dataset: "Dataset") -> dict[str, Any]:
     records, best = comparison.records, comparison.best
     table = comparison.table.dropna(subset=["test_accuracy"])
     test, names = dataset.test, dataset.class_names
@@ -99,7 +106,7 @@ def _content(comparison: "Comparison", dataset: "Dataset", command: str | None) 
         "stages": figures.stage_pictures(records, best.backbone),
         "confusion": figures.confusion_picture(test, best, names),
         "wrong": figures.wrong_picture(test, best, names),
-        "command": command or reproduction_command(comparison, dataset),
+        "command": reproduction_command(comparison, dataset),
         "code": reproduction_code(comparison, dataset),
         "settings": sorted((key, str(value)) for key, value in best.settings.items()),
         "versions": _versions(),
@@ -108,44 +115,60 @@ def _content(comparison: "Comparison", dataset: "Dataset", command: str | None) 
 
 def reproduction_command(comparison: "Comparison", dataset: "Dataset") -> str:
     """Put together the shell command that repeats a comparison, quoted where needed."""
-    given = _arguments(comparison, dataset)
-    words = ["tlkit", "compare", str(given["data"])]
+    loading, given, fitting = _arguments(comparison, dataset)
+    words = ["tlkit", "compare", str(loading["name_or_path"])]
     words += [word for name in given["backbones"] for word in ("--backbone", name)]
     words += [word for name in given["strategies"] for word in ("--strategy", name)]
-    words += ["--seeds", str(given["seeds"]), "--epochs", str(given["epochs"])]
-    words += ["--out", str(given["out"])]
+    options = {
+        "seeds": len(given["seeds"]),
+        "epochs": given["epochs"],
+        "size": loading["size"] if isinstance(loading["size"], int) else None,
+        "train-per-class": loading.get("train_per_class"),
+        "split-seed": loading.get("seed"),
+        "batch-size": fitting.get("batch_size"),
+        "learning-rate": fitting.get("learning_rate"),
+        "out": given["out"],
+    }
+    for name, value in options.items():
+        words += [f"--{name}", str(value)] if value is not None else []
     return shlex.join(words)
 
 
 def reproduction_code(comparison: "Comparison", dataset: "Dataset") -> str:
     """Put together the Python lines that repeat a comparison."""
-    given = _arguments(comparison, dataset)
+    loading, given, fitting = _arguments(comparison, dataset)
+    data = {name: value for name, value in loading.items() if name != "name_or_path"}
+    words = "".join(f", {name}={value!r}" for name, value in data.items())
+    lines = "".join(f"    {name}={value!r},\n" for name, value in (given | fitting).items())
     return (
         "import tlkit\n\n"
-        f"dataset = tlkit.load_dataset({given['data']!r})\n"
-        "result = tlkit.compare(\n"
-        "    dataset,\n"
-        f"    backbones={given['backbones']!r},\n"
-        f"    strategies={given['strategies']!r},\n"
-        f"    seeds={given['seeds']},\n"
-        f"    epochs={given['epochs']},\n"
-        f"    out={given['out']!r},\n"
-        ")\n"
+        f"dataset = tlkit.load_dataset({loading['name_or_path']!r}{words})\n"
+        f"result = tlkit.compare(\n    dataset,\n{lines})\n"
         "print(result.recommendation)"
     )
 
 
-def _arguments(comparison: "Comparison", dataset: "Dataset") -> dict[str, Any]:
+def _arguments(
+    comparison: "Comparison", dataset: "Dataset"
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What `load_dataset`, `compare` and, through it, `fit` have to be given."""
     records = comparison.records
-    longest = max(record.epochs for record in records)
-    return {
-        "data": str(comparison.dataset_summary.get("source", dataset.name)),
+    height, width = dataset.train.images.shape[1:3]
+    loading = {"name_or_path": dataset.name, "size": height if height == width else (height, width)}
+    given = {
         "backbones": list(dict.fromkeys(record.backbone for record in records)),
         "strategies": in_order(record.strategy for record in records),
-        "seeds": len({record.seed for record in records}),
-        "epochs": int(records[0].settings.get("epochs", longest)),
+        "seeds": sorted({int(record.seed) for record in records}),
+        "epochs": records[0].settings.get("epochs", max(record.epochs for record in records)),
         "out": str(comparison.folder or "runs/again"),
     }
+    # From scratch BatchNormalization always learns, whatever was asked for.
+    settings = [r.settings for r in records if r.strategy != "scratch"] or [records[0].settings]
+    fitting = {name: settings[0].get(name) for name in FIT_SETTINGS}
+    if len({record.settings.get("input_size") for record in records}) > 1:
+        fitting.pop("input_size")  # each backbone's own
+    fitting = {name: value for name, value in fitting.items() if value is not None}
+    return loading | comparison.dataset_summary.get("loaded_with", {}), given, fitting
 
 
 def _intervals(records: "Sequence[Record]", labels: np.ndarray) -> dict[tuple[str, str], Interval]:

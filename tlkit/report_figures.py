@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tlkit.training import Record
 
 MOST_WRONG = 12
+WIDTH = 5.5  # inches: small enough for a phone to shrink it and still be read
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def accuracy_picture(
 ) -> Picture:
     """Accuracy of every run and configuration."""
     rows = len(intervals) + table["backbone"].nunique()
-    ax = _new_figure(6.4, 1.0 + 0.27 * rows).subplots()
+    ax = _new_figure(WIDTH, 1.0 + 0.27 * rows).subplots()
     plot_accuracy(table, intervals=intervals, chance=guess, ax=ax)
     said = "; ".join(
         f"{strategy} on {backbone} {interval}"
@@ -89,7 +90,7 @@ def cost_pictures(table: pd.DataFrame) -> list[Picture]:
         ("seconds", "Training time"),
         ("trainable_parameters", "Trained parameters"),
     ):
-        figure = _new_figure(6.4, 0.5 + 2.7 * len(backbones))
+        figure = _new_figure(WIDTH, 0.5 + 2.7 * len(backbones))
         grid = figure.subplots(len(backbones), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
         for ax, backbone in zip(grid, backbones, strict=True):
             plot_cost(table[table["backbone"] == backbone], x=column, ax=ax)
@@ -111,7 +112,7 @@ def stage_pictures(records: "Sequence[Record]", first: str) -> list[Picture]:
     pictures = []
     for backbone in _backbones(records, first):
         tables = {r.strategy: r.trainable_table for r in records if r.backbone == backbone}
-        ax = _new_figure(6.4, 1.0 + 0.34 * len(tables)).subplots()
+        ax = _new_figure(WIDTH, 1.0 + 0.34 * len(tables)).subplots()
         plot_trained_stages(tables, ax=ax)
         said = "; ".join(
             f"{name} trained {', '.join(str(r['stage']) for r in rows if r['trainable'])}"
@@ -164,7 +165,7 @@ def _last(runs: "Sequence[Record]") -> str:
     return f"{np.mean(kept):.3f}"
 
 
-def _new_figure(width: float = 6.4, height: float = 4.0) -> "Figure":
+def _new_figure(width: float = WIDTH, height: float = 4.0) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

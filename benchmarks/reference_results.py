@@ -1,0 +1,121 @@
+"""Regenerates data/results: what the README, lessons and tests quote, over five seeds.
+
+    python benchmarks/reference_results.py pretraining [FAMILY...]
+    python benchmarks/reference_results.py transplants
+
+Each run is appended when it is finished, so an interrupted call goes on where it was.
+`pretraining` also measures real image sets where they lie in ../shared/data.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pandas as pd
+
+import tlkit
+from tlkit.backbones import load_backbone
+from tlkit.mini import MINI
+from tlkit.paths import DATA, ROOT
+
+SEEDS = range(5)
+REAL = ROOT.parent / "shared" / "data"
+TARGETS = {  # target -> (data set or folder, labels a class)
+    "wild_digits": ("wild_digits", (20, 50)),
+    "sign_language": (REAL / "sign_language_digits", (10,)),
+    "clothing": (REAL / "clothing", (50,)),
+}
+STARTS = {  # what is compared -> (strategy, weights)
+    "full": ("full", "pretrained"),
+    "scratch": ("scratch", None),
+    "frozen": ("feature_extraction", "pretrained"),
+    "random frozen": ("feature_extraction", None),
+}
+STEPS = {"epochs": 12, "steps_per_epoch": 20}  # the same for every start
+ALL_LABELS = {"epochs": 6}  # passes over all pictures of wild_digits
+ALL_LABELS_SEEDS = range(3)
+
+
+def append(path, row):
+    """Add one row to a CSV file."""
+    pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
+    print(row, flush=True)
+
+
+def finished(path, key):
+    """Return the runs that a CSV file holds, as tuples of the columns `key`."""
+    if not path.exists():
+        return set()
+    return set(pd.read_csv(path, dtype={"labels": str})[key].itertuples(index=False, name=None))
+
+
+def pretraining(families):
+    """Pretrained against random starts, trained and frozen, on four targets."""
+    path = DATA / "results" / "pretraining.csv"
+    key = ["family", "target", "labels", "start", "seed"]
+    plan = [
+        (family, target, str(labels), start, seed)
+        for family in families
+        for target, (source, sizes) in TARGETS.items()
+        if not hasattr(source, "exists") or source.exists()
+        for labels in sizes
+        for start in STARTS
+        for seed in SEEDS
+    ]
+    plan += [(f, "wild_digits", "all", "scratch", s) for f in families for s in ALL_LABELS_SEEDS]
+    done = finished(path, key)
+    for family, target, labels, start, seed in plan:
+        if (family, target, labels, start, seed) in done:
+            continue
+        count = None if labels == "all" else int(labels)
+        dataset = tlkit.load_dataset(TARGETS[target][0], train_per_class=count, seed=seed)
+        strategy, weights = STARTS[start]
+        run = tlkit.fit(
+            dataset,
+            backbone=load_backbone(family, weights=weights, seed=seed),
+            strategy=strategy,
+            seed=seed,
+            **(ALL_LABELS if count is None else STEPS),
+        )
+        append(
+            path,
+            dict(zip(key, (family, target, labels, start, seed), strict=True))
+            | {
+                "steps": run.epochs * run.settings["steps_per_epoch"],
+                "validation_accuracy": round(run.validation_metrics["accuracy"], 4),
+                "test_accuracy": round(run.metrics["accuracy"], 4),
+                "seconds": round(run.seconds, 1),
+            },
+        )
+
+
+def transplants():
+    """The grid of lesson 07: the first k stages kept and frozen, the others new."""
+    path = DATA / "results" / "transplants.csv"
+    done = finished(path, ["target", "kept", "seed"])
+    lesson = lesson_functions("07_transfer_learning", ("SETTINGS", "def transplant"))
+    for target in ("wild_digits", "oct_phantom"):
+        for kept in range(6):
+            for seed in SEEDS:
+                if (target, kept, seed) not in done:
+                    row = lesson["graft"](target, kept, seed)
+                    append(path, row | {"test_accuracy": round(row["test_accuracy"], 4)})
+
+
+def lesson_functions(name, wanted):
+    """Run the cells of a lesson's script that contain one of `wanted`; return what they define."""
+    script = (ROOT / "notebooks" / "sources" / f"{name}.py").read_text("utf-8")
+    namespace = {"tlkit": tlkit, "pd": pd}
+    for cell in script.split("# %%"):
+        if any(f"\n{start}" in cell for start in wanted):
+            exec(cell[cell.index("\n") :], namespace)
+    return namespace
+
+
+if __name__ == "__main__":
+    task, *arguments = sys.argv[1:]
+    if task == "pretraining":
+        pretraining(arguments or list(MINI))
+    else:
+        transplants()
