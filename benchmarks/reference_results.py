@@ -2,6 +2,7 @@
 
     python benchmarks/reference_results.py pretraining [FAMILY...]
     python benchmarks/reference_results.py transplants
+    python benchmarks/reference_results.py figure
 
 Each run is appended when it is finished, so an interrupted call goes on where it was.
 `pretraining` also measures real image sets where they lie in ../shared/data.
@@ -103,6 +104,40 @@ def transplants():
                     append(path, row | {"test_accuracy": round(row["test_accuracy"], 4)})
 
 
+def figure():
+    """Draw pretraining.csv: one panel a target, one row a family, 95 % intervals over seeds."""
+    import matplotlib.pyplot as plt
+
+    from tlkit.evaluation import mean_interval
+
+    results = pd.read_csv(DATA / "results" / "pretraining.csv", dtype={"labels": str})
+    results["panel"] = results["target"] + ", " + results["labels"] + " labels a class"
+    panels, families = results["panel"].unique(), list(results["family"].unique())
+    colours = dict(zip(STARTS, ("#0072B2", "#D55E00", "#009E73", "#999999"), strict=True))
+    picture, axes = plt.subplots(
+        1, len(panels), figsize=(3 * len(panels), 3.2), sharey=True, layout="constrained"
+    )
+    for ax, panel in zip(axes, panels, strict=True):
+        for number, start in enumerate(STARTS):
+            chosen = results[(results["panel"] == panel) & (results["start"] == start)]
+            for family, accuracies in chosen.groupby("family")["test_accuracy"]:
+                found = mean_interval(accuracies.to_numpy())
+                height = families.index(family) + 0.18 * (number - 1.5)
+                ax.plot([found.low, found.high], [height, height], color=colours[start])
+                ax.plot(found.value, height, "o", color=colours[start], markersize=4)
+        ax.set(title=panel, xlabel="test accuracy", xlim=(0, 1))
+        ax.set_yticks(range(len(families)), families)
+        ax.grid(axis="x", alpha=0.3)
+    axes[0].invert_yaxis()
+    picture.legend(
+        handles=[plt.Line2D([], [], marker="o", color=c, label=s) for s, c in colours.items()],
+        loc="outside lower center",
+        ncols=len(colours),
+        frameon=False,
+    )
+    picture.savefig(DATA / "results" / "pretraining.png", dpi=110)
+
+
 def lesson_functions(name, wanted):
     """Run the cells of a lesson's script that contain one of `wanted`; return what they define."""
     script = (ROOT / "notebooks" / "sources" / f"{name}.py").read_text("utf-8")
@@ -117,5 +152,7 @@ if __name__ == "__main__":
     task, *arguments = sys.argv[1:]
     if task == "pretraining":
         pretraining(arguments or list(MINI))
+    elif task in ("transplants", "figure"):
+        globals()[task]()
     else:
-        transplants()
+        sys.exit(__doc__)

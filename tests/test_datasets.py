@@ -52,9 +52,7 @@ def test_one_seed_gives_one_data_set_and_another_another():
 
 
 def test_a_larger_draw_contains_the_smaller_and_keeps_the_test_split():
-    small, large = (
-        load_dataset("wild_digits", size=16, train_per_class=count) for count in (2, 5)
-    )
+    small, large = (load_dataset("wild_digits", size=16, train_per_class=count) for count in (2, 5))
     assert set(small.train.names) < set(large.train.names)
     assert np.array_equal(small.test.images, large.test.images)
 

@@ -131,7 +131,7 @@ def test_assertion_names_what_strayed_and_what_stayed():
     layer = model.get_layer("block2_1_conv")
     layer.set_weights([layer.get_weights()[0] + 1])
     after = weight_snapshot(model)
-    with pytest.raises(AssertionError, match="block2: .*block2_1_conv"):
+    with pytest.raises(AssertionError, match=r"block2: .*block2_1_conv"):
         assert_only_trained(before, after, ["block5"])
     with pytest.raises(AssertionError, match="did not move"):
         assert_only_trained(before, after, ["block2", "block3"])
@@ -147,9 +147,9 @@ def test_an_untouched_statistic_that_is_not_a_number_has_not_moved():
 
 def test_bad_arguments_name_what_is_allowed():
     model = load_backbone("mini_vgg", weights=None).model
-    with pytest.raises(InputError, match="until='block9'.*block1"):
+    with pytest.raises(InputError, match=r"until='block9'.*block1"):
         freeze(model, until="block9")
-    with pytest.raises(InputError, match="batchnorm='off'.*frozen"):
+    with pytest.raises(InputError, match=r"batchnorm='off'.*frozen"):
         freeze(model, until=None, batchnorm="off")
     with pytest.raises(InputError, match="no backbone of the catalogue"):
         freeze(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), until="block1")
