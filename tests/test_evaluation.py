@@ -151,32 +151,30 @@ def test_a_few_images_that_differ_prove_nothing():
     assert paired_difference(many, base).p_value < 0.001
 
 
-def simulated(rng, seeds, images, gain=0.0):
+def simulated(rng, seeds, images, gain=0.0, spread=0.15):
     """Answers of two models: images are easy or hard for both, seeds are lucky or not."""
     shared = 1 + rng.normal(0, 2, images)
 
     def answer(shift):
-        luck = rng.normal(0, 0.15, (seeds, 1))
+        luck = rng.normal(0, spread, (seeds, 1))
         chance = 1 / (1 + np.exp(-(shared + shift + luck + rng.normal(0, 1, (seeds, images)))))
         return rng.random((seeds, images)) < chance
 
     return answer(gain), answer(0.0)
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_intervals_hold_the_truth_about_as_often_as_they_say(seeds):
+@pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.15), (5, 0.4)])
+def test_intervals_hold_the_truth_about_as_often_as_they_say(seeds, spread):
+    """One seed says nothing of the spread between seeds, so there is none in that case."""
     rng = np.random.default_rng(seeds)
-    one, two = simulated(rng, 300, 4000, gain=0.4)
+    one, two = simulated(rng, 300, 4000, 0.4, spread)
     truth, true_gain = one.mean(), one.mean() - two.mean()
     held = []
     for _ in range(200):
-        one, two = simulated(rng, seeds, 200, gain=0.4)
+        one, two = simulated(rng, seeds, 200, 0.4, spread)
         interval, gain = accuracy_interval(one), paired_difference(one, two)
         held.append((interval.low <= truth <= interval.high, gain.low <= true_gain <= gain.high))
-    if seeds == 1:  # about images alone: what another seed would do is not in them
-        assert np.mean(held, axis=0).min() >= 0.85
-    else:
-        assert all(0.9 <= share <= 0.995 for share in np.mean(held, axis=0))
+    assert all(0.9 <= share <= 0.995 for share in np.mean(held, axis=0))
 
 
 def test_equal_models_are_seldom_called_different():

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tlkit import downloads, folders
+from tlkit import downloads, folders, image_files
 from tlkit.dataset import SPLIT_NAMES, stratified_split, take_per_class
 from tlkit.downloads import load_download, load_pneumoniamnist
 from tlkit.errors import InputError
-from tlkit.folders import load_folder, read_image
+from tlkit.folders import load_folder
+from tlkit.image_files import read_image
 
 PNEUMONIA = Path(__file__).parents[2] / "shared/data/pneumoniamnist/pneumoniamnist.npz"
 
@@ -486,7 +487,7 @@ def test_any_shape_gives_the_size_asked_for(tmp_path_factory, width, height, siz
 
 def test_large_folders_lie_in_a_file(root, tmp_path, monkeypatch):
     small = load(root, train_per_class=2)
-    monkeypatch.setattr(folders, "MEMORY_LIMIT", 1500)
+    monkeypatch.setattr(image_files, "MEMORY_LIMIT", 1500)
     monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
     large = load(root, train_per_class=2)
     assert isinstance(large.train.images, np.memmap)
@@ -499,7 +500,7 @@ def test_large_folders_lie_in_a_file(root, tmp_path, monkeypatch):
 
 
 def test_images_in_a_file_reach_worker_processes(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "MEMORY_LIMIT", 1500)
+    monkeypatch.setattr(image_files, "MEMORY_LIMIT", 1500)
     monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
     images = load(root).train.images
     (total,) = joblib.Parallel(2)([joblib.delayed(np.sum)(images)])
@@ -507,9 +508,11 @@ def test_images_in_a_file_reach_worker_processes(root, tmp_path, monkeypatch):
 
 
 def test_full_disk(root, monkeypatch, tmp_path):
-    monkeypatch.setattr(folders, "MEMORY_LIMIT", 1500)
+    monkeypatch.setattr(image_files, "MEMORY_LIMIT", 1500)
     monkeypatch.setenv("TLKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(folders.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 9}))
+    monkeypatch.setattr(
+        image_files.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 9})
+    )
     fails(root, "size=(8, 8)", "GiB free", "TLKIT_CACHE")
 
 

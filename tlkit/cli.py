@@ -100,7 +100,7 @@ def predict(
     """Classify images with a model that `tlkit compare` trained."""
     import pandas as pd
 
-    from tlkit.folders import read_image
+    from tlkit.image_files import read_image
     from tlkit.models import load_model
 
     classifier, facts = load_model(model)

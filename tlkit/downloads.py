@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 
 from tlkit.dataset import Dataset, Split, image_size, stratified_split, take_per_class
 from tlkit.errors import InputError
-from tlkit.folders import empty_images, load_folder
+from tlkit.folders import load_folder
+from tlkit.image_files import empty_images
 from tlkit.paths import cache_folder
 
 OFFLINE = "digits, wild_digits, glyphs, oct_phantom"

@@ -229,7 +229,6 @@ def run_lessons(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    started = time.perf_counter()
     notebooks = {
         name: notebook_from_source(folder / "sources" / f"{name}.py")
         for name in find_lessons(names, folder=folder)
@@ -249,7 +248,7 @@ def run_lessons(
         if name not in shown and (folder / f"{name}.ipynb").exists():
             shown[name] = nbformat.read(folder / f"{name}.ipynb", as_version=4)
     index = build_site(dict(sorted(shown.items())), site, claims(ledger))
-    seconds = time.perf_counter() - started
+    seconds = sum(result.seconds for result in results)
     console.print(f"lessons executed: {len(results)} in {seconds:.0f} s; read them at {index}")
     console.print("failed:", ", ".join(sorted(failed)) or "none")
     return results
