@@ -33,7 +33,7 @@ STARTS = {  # what is compared -> (strategy, weights)
     "frozen": ("feature_extraction", "pretrained"),
     "random frozen": ("feature_extraction", None),
 }
-STEPS = {"epochs": 12, "steps_per_epoch": 20}  # the same for every start
+STEPS = {"epochs": 8, "steps_per_epoch": 25}  # the same for every start
 ALL_LABELS = {"epochs": 6}  # passes over all pictures of wild_digits
 ALL_LABELS_SEEDS = range(3)
 

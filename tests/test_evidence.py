@@ -188,7 +188,7 @@ def test_writers_at_the_same_time_lose_nothing(scratch):
     with ProcessPoolExecutor(3, mp_context=context) as pool:
         jobs = [
             pool.submit(_record_in_another_process, scratch, claim, value)
-            for value in range(5)
+            for value in range(2)
             for claim in claims
         ]
         for job in jobs:

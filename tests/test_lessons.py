@@ -231,7 +231,7 @@ def test_index_lists_the_lessons(course):
 
 
 def test_neighbouring_pages_are_linked(tmp_path):
-    texts = ("# One <first>\n\nBegin.", "# Two", "Three has no heading")
+    texts = ("# One <first>\n\nBegin.", "# 01 Two", "Three has no heading")
     books = {
         f"0{number}_x": new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
         for number, text in enumerate(texts)
@@ -242,6 +242,7 @@ def test_neighbouring_pages_are_linked(tmp_path):
     assert first.count('<a href="01_x.html" rel="next">') == 2
     assert second.count('<a href="00_x.html" rel="prev">') == 2
     assert "One &lt;first&gt;" in second
+    assert ">Two →" in first
     assert "02_x" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 

@@ -120,10 +120,7 @@ def _compare(
         cheaper, costs = _cheaper(best, second)
         text += f" two cannot be told apart (difference {gain}). {costs}"
         if cheaper is second:
-            return (
-                f"{take}, or the cheaper {_name(second)}, which is as good for all we know.",
-                text,
-            )
+            return f"{take}, or {_name(second)}, cheaper and for all we know as good.", text
         return f"{take}.", text
     if gain.difference < 0:
         text += (

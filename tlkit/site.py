@@ -139,7 +139,7 @@ def describe(name: str, notebook: Any) -> Lesson:
         for cell in notebook.cells
         if cell.cell_type == "markdown" and "generated" not in cell.metadata.get("tags", [])
     )
-    heading = re.search(r"^# +(.+)$", text, re.MULTILINE)
+    heading = re.search(r"^# +(?:\d\d\W+)?(.+)$", text, re.MULTILINE)
     rest = text[heading.end() :] if heading else text
     paragraph = next((p for p in re.split(r"\n\s*\n", rest) if re.match(r"\s*[\w*_`(]", p)), "")
     sentence = re.match(r".*?[.?!](?=\s|$)|.*", _plain(paragraph))

@@ -144,9 +144,10 @@ print(
 )
 
 # %% [markdown]
-# The **interval** is the range of differences that fit what we saw: it was found by repeating the
-# comparison 2,000 times on test images and seeds drawn anew from ours (a *bootstrap*). It lies far above
-# zero, so this difference is not luck. When an interval contains zero, this course does not say "better".
+# The **interval** is the range of differences that fit what we saw. It was found by repeating the
+# comparison many times on test images drawn anew from ours (a *bootstrap*) and adding the spread between
+# seeds. It lies far above zero, so this difference is not luck. When an interval contains zero, this
+# course does not say "better".
 #
 # ## What was trained?
 #

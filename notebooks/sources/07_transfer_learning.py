@@ -396,3 +396,56 @@ upper = {n: kept_minus(grafts, n, 5, 3) for n in ("wild_digits", "oct_phantom")}
 lower = {n: evaluation.mean_interval(kept_minus(grafts, n, 3, 0)) for n in upper}
 for name in upper:
     print(f"{name}: first three stages {lower[name]}, last two {evaluation.mean_interval(upper[name])}")
+
+# %%
+difference = evaluation.mean_interval((upper["wild_digits"] - upper["oct_phantom"]).to_numpy())
+helps = all(interval.low > 0 for interval in lower.values())
+tlkit.record(
+    "A10.2",
+    value=difference.value,
+    low=difference.low,
+    high=difference.high,
+    unit="points",
+    quantity="what keeping the last two stages adds on the near target, minus on the far one",
+    seeds=3,
+    verdict="holds" if helps and difference.low > 0 else "holds when the target is near the source"
+    if lower["wild_digits"].low > 0 else "does not hold",
+    sentence="The first stages carry over to a near and to a far target; the last ones help where "
+    "the target is like the source and are worth training anew where it is not.",
+)
+
+# %% [markdown]
+# ## 6. Feature extraction or fine-tuning? (claim A10.3)
+#
+# If the upper stages are specific, a *fixed* feature extractor should do for a near target, and a far one
+# should need fine-tuning. We compare `feature_extraction` with `full` on both, with 100 labels a class.
+#
+# > **Predict.** On which target does fine-tuning gain more over the fixed extractor?
+
+# %%
+extractor = [measure(name, 100, "feature_extraction", s) for name in upper for s in SEEDS]
+tuned = [measure("oct_phantom", 100, "full", s) for s in SEEDS]
+near_tuned = hard[(hard["labels per class"] == 100) & (hard["strategy"] == "full")]
+both = pd.concat([pd.DataFrame(extractor + tuned), near_tuned], ignore_index=True)
+wide = both.pivot(index=["task", "seed"], columns="strategy", values="test_accuracy")
+wide["gain of fine-tuning"] = wide["full"] - wide["feature_extraction"]
+wide.groupby("task").mean().round(3)
+
+# %%
+gain = {n: 100 * wide.loc[n, "gain of fine-tuning"] for n in upper}
+near, far = (evaluation.mean_interval(gain[n].to_numpy()) for n in ("wild_digits", "oct_phantom"))
+more = evaluation.mean_interval((gain["oct_phantom"] - gain["wild_digits"]).to_numpy())
+print(f"gain of fine-tuning: near {near}, far {far}; far minus near {more} points")
+tlkit.record(
+    "A10.3",
+    value=more.value,
+    low=more.low,
+    high=more.high,
+    unit="points",
+    quantity="gain of fine-tuning over feature extraction, far target minus near target",
+    seeds=3,
+    verdict="holds" if more.low > 0 else "does not hold" if more.high < 0
+    else "holds when a difference within the spread between seeds is enough",
+    sentence="Fine-tuning can gain on near and far targets alike; how much depends on the labels "
+    "and on how good the fixed features already are, so compare both on the validation split.",
+)
