@@ -163,11 +163,11 @@ def simulated(rng, seeds, images, gain=0.0, spread=0.15):
     return answer(gain), answer(0.0)
 
 
-@pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.15), (5, 0.4)])
+@pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.15)])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(seeds, spread):
     """One seed says nothing of the spread between seeds, so there is none in that case."""
     rng = np.random.default_rng(seeds)
-    one, two = simulated(rng, 300, 4000, 0.4, spread)
+    one, two = simulated(rng, 200, 2000, 0.4, spread)
     truth, true_gain = one.mean(), one.mean() - two.mean()
     held = []
     for _ in range(200):

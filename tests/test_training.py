@@ -9,8 +9,9 @@ from tlkit.batches import Batches
 from tlkit.classifier import trainer_for
 from tlkit.errors import InputError
 from tlkit.freezing import set_trained, weight_snapshot
+from tlkit.runs import Record
 from tlkit.strategies import STRATEGIES, get_strategy
-from tlkit.training import Record, fit
+from tlkit.training import fit
 
 QUICK = {"epochs": 2, "batch_size": 8, "steps_per_epoch": 3, "input_size": 32}
 

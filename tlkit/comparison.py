@@ -19,8 +19,9 @@ from tlkit.models import save_model
 from tlkit.progress import RunProgress
 from tlkit.recommendation import best_record, recommend
 from tlkit.report import write_report
+from tlkit.runs import Record, Run
 from tlkit.strategies import get_strategy
-from tlkit.training import Record, Run, fit
+from tlkit.training import fit
 
 ARRAYS = ("validation_predictions", "test_predictions")
 COMMON_STRATEGIES = ("scratch", "feature_extraction", "partial", "full", "lp_ft")

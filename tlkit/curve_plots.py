@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tlkit.training import Record
+    from tlkit.runs import Record
 
 
 def plot_learning_curves(

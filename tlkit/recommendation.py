@@ -14,7 +14,7 @@ from tlkit.errors import InputError
 from tlkit.evaluation import PairedDifference, accuracy_interval, paired_difference
 
 if TYPE_CHECKING:
-    from tlkit.training import Record
+    from tlkit.runs import Record
 
 SURE_BELOW = 0.05
 

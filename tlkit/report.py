@@ -19,7 +19,7 @@ from tlkit.strategies import STRATEGIES
 if TYPE_CHECKING:
     from tlkit.comparison import Comparison
     from tlkit.dataset import Dataset
-    from tlkit.training import Record
+    from tlkit.runs import Record
 
 PACKAGES = ("tlkit", "keras", "tensorflow", "numpy", "scikit-learn", "pandas", "matplotlib")
 FIT_SETTINGS = (

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tlkit.dataset import Split
-    from tlkit.training import Record
+    from tlkit.runs import Record
 
 MOST_WRONG = 12
 WIDTH = 5.5  # inches: small enough for a phone to shrink it and still be read

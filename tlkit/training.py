@@ -3,8 +3,7 @@
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -18,6 +17,7 @@ from tlkit.evaluation import classification_metrics
 from tlkit.freezing import assert_only_trained, set_trained, trainable_report, weight_snapshot
 from tlkit.mini import MINI
 from tlkit.prefix import pooled_features
+from tlkit.runs import Run
 from tlkit.strategies import Phase, Strategy, allot_epochs, get_strategy
 
 HEAD_RATE = 1e-2
@@ -25,54 +25,6 @@ MINI_RATE = 1e-3  # for the embedded family, whose weights have been trained bri
 FULL_SIZE_RATE = 1e-4  # for ImageNet weights, which a higher rate would undo
 PREDICT_BATCH = 64
 LEAST_STEPS = 20  # an epoch of fewer steps would be over before anything is learnt
-
-
-@dataclass
-class Record:
-    """What a run leaves behind besides its model.
-
-    Attributes:
-        dataset: name of the data set.
-        backbone: name of the backbone.
-        strategy: name of the strategy.
-        seed: of initial weights and order of the images.
-        history: per epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, and `phase` from 0.
-        validation_metrics: of the best epoch on the validation split.
-        metrics: of the best epoch on the test split.
-        seconds: of training, validation after each epoch included, preparation left out.
-        trainable_parameters: changed by gradient in some phase.
-        total_parameters: of backbone and head.
-        best_epoch: counted from 1: highest validation accuracy, lowest validation loss on a tie.
-        epochs: epochs that were run.
-        validation_predictions: probabilities, float32 [n, classes].
-        test_predictions: likewise.
-        trainable_table: rows of `trainable_report` over all phases.
-        settings: every argument that decides the result, and versions.
-    """
-
-    dataset: str
-    backbone: str
-    strategy: str
-    seed: int
-    history: dict[str, list[float]]
-    validation_metrics: dict[str, float]
-    metrics: dict[str, float]
-    seconds: float
-    trainable_parameters: int
-    total_parameters: int
-    best_epoch: int
-    epochs: int
-    validation_predictions: np.ndarray
-    test_predictions: np.ndarray
-    trainable_table: list[dict[str, Any]]
-    settings: dict[str, Any]
-
-
-@dataclass
-class Run(Record):
-    """A record and the trained `model`: pixel values 0 to 255 -> probabilities."""
-
-    model: keras.Model = field(repr=False)
 
 
 def fit(

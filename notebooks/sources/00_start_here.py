@@ -58,7 +58,7 @@ digits.summary().T
 # it tells how good the result is on images that influenced nothing. No handwritten digit is in two
 # splits.
 
-# %%
+# %% alt="Twenty small colour pictures of handwritten digits over photographs, with their classes"
 figure = image_plots.plot_images(
     digits.train.images[:20],
     [digits.class_names[label] for label in digits.train.labels[:20]],
@@ -115,7 +115,7 @@ results = pd.DataFrame(
 )
 results.pivot(index="strategy", columns="seed", values="test_accuracy").round(3)
 
-# %%
+# %% alt="Test accuracy of three runs each from scratch, near guessing, and by partial fine-tuning, far above"
 ax = plots.plot_accuracy(results, chance=0.1)
 
 # %% [markdown]
@@ -167,7 +167,7 @@ print(tlkit.trainable_report(partial.model).to_string(index=False))
 #
 # A good habit: look at the mistakes, the surest first.
 
-# %%
+# %% alt="Eight test images that the network got most confidently wrong, with true and predicted class"
 figure = image_plots.plot_wrong(
     digits.test.images,
     digits.test.labels,

@@ -19,13 +19,15 @@
 # </details>
 
 # %%
+import ipywidgets
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 import tlkit
-from tlkit import curve_plots, evaluation, image_plots, plots
+from tlkit import curve_plots, evaluation, evidence, image_plots
+from tlkit.strategies import STRATEGIES
 
 # %% [markdown]
 # ## 1. Two tasks
@@ -35,7 +37,7 @@ from tlkit import curve_plots, evaluation, image_plots, plots
 # textures and bits of photographs, all drawn by code. **No digit was in it.** The target is real
 # handwriting: scikit-learn's digits, warped, coloured and laid over photographs.
 
-# %%
+# %% alt="Two rows of eight small pictures: letters over photographs above, handwritten digits over photographs below"
 letters = tlkit.load_dataset("glyphs", train_per_class=1, seed=0)
 target = tlkit.load_dataset("wild_digits", train_per_class=20, seed=0)
 chosen = np.random.default_rng(0).permutation(len(letters.train))[:8]
@@ -156,7 +158,7 @@ hard = pd.DataFrame(
     for seed in SEEDS
 )
 
-# %%
+# %% alt="Test accuracy against labels per class for fine-tuning and for training from scratch, on digits and on wild_digits"
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
 for ax, results, title in zip(axes, (easy, hard), ("digits (easy)", "wild_digits (hard)"), strict=True):
     curve_plots.plot_label_curve(results, ax=ax)
@@ -255,7 +257,7 @@ all_five = hard[(hard["labels per class"] == 20) & (hard["strategy"] == "full")]
 depth = pd.concat([pd.DataFrame(rows), all_five.assign(unfrozen=5)], ignore_index=True)
 depth["gap"] = depth["train_accuracy"] - depth["test_accuracy"]
 
-# %%
+# %% alt="Test accuracy, train-test gap and seconds against the number of stages unfrozen"
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
 views = [
     ("test_accuracy", "test accuracy"),
@@ -369,7 +371,7 @@ grafts = pd.DataFrame(
     for seed in SEEDS
 )
 
-# %%
+# %% alt="Test accuracy against the number of pretrained stages kept, near target left, far target right"
 whole = pd.read_csv("../data/results/transplants.csv")
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.3), layout="constrained")
 for ax, (name, chance) in zip(axes, (("wild_digits", 0.1), ("oct_phantom", 0.5)), strict=True):
@@ -449,3 +451,54 @@ tlkit.record(
     sentence="Fine-tuning can gain on near and far targets alike; how much depends on the labels "
     "and on how good the fixed features already are, so compare both on the validation split.",
 )
+
+# %% [markdown]
+# ## 7. What we measured
+
+# %%
+evidence.measured()
+
+# %% [markdown]
+# And a control to play with: choose two of the strategies and see which stages each one trains.
+
+# %%
+def trained_stages(first="feature_extraction", second="partial"):
+    """Show which stages two strategies train at some time during a run."""
+    chosen = [STRATEGIES[name] for name in dict.fromkeys((first, second))]
+    columns = ["block1", "block2", "block3", "block4", "block5", "head"]
+    table = pd.DataFrame(
+        [["trained" if stage in s.trained else "frozen" for stage in columns] for s in chosen],
+        index=[s.name for s in chosen],
+        columns=columns,
+    )
+    return table
+
+
+ipywidgets.interact(trained_stages, first=list(STRATEGIES), second=list(STRATEGIES))
+
+# %% [markdown]
+# ## Test yourself
+#
+# <details><summary>1. You freeze a backbone, but its BatchNormalization averages move during training.
+# What happened, and what harm does it do?</summary>
+#
+# The layers were in training mode: in Keras 3 only `trainable = False` on the layer keeps them in
+# inference mode, and only after compiling again. The backbone's features then drift with your small set,
+# and the "frozen" network is not the one that was pretrained. An assertion on the weights finds it.
+# </details>
+#
+# <details><summary>2. With 5 labels a class, fine-tuning beats training from scratch by 3 points. Does
+# that show that pretraining does not help small sets?</summary>
+#
+# Not yet. If both are near guessing, there is nothing to compare: the pretrained network needs enough
+# labels to show what it knows. Look at more labels, and at the interval.
+# </details>
+#
+# <details><summary>3. A colleague says: "I trained the pretrained ResNet from scratch." What do you
+# ask?</summary>
+#
+# Whether the weights started random (then nothing is pretrained: it is the *architecture* that was used)
+# or pretrained with everything trainable (then it is full fine-tuning).
+# </details>
+#
+# **Next:** 08 VGG. Back to [00 Start here](00_start_here.ipynb).

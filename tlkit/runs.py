@@ -1,0 +1,55 @@
+"""What training one model leaves behind."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@dataclass
+class Record:
+    """What a run leaves behind besides its model.
+
+    Attributes:
+        dataset: name of the data set.
+        backbone: name of the backbone.
+        strategy: name of the strategy.
+        seed: of initial weights and order of the images.
+        history: per epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, and `phase` from 0.
+        validation_metrics: of the best epoch on the validation split.
+        metrics: of the best epoch on the test split.
+        seconds: of training, validation after each epoch included, preparation left out.
+        trainable_parameters: changed by gradient in some phase.
+        total_parameters: of backbone and head.
+        best_epoch: counted from 1: highest validation accuracy, lowest validation loss on a tie.
+        epochs: epochs that were run.
+        validation_predictions: probabilities, float32 [n, classes].
+        test_predictions: likewise.
+        trainable_table: rows of `trainable_report` over all phases.
+        settings: every argument that decides the result, and versions.
+    """
+
+    dataset: str
+    backbone: str
+    strategy: str
+    seed: int
+    history: dict[str, list[float]]
+    validation_metrics: dict[str, float]
+    metrics: dict[str, float]
+    seconds: float
+    trainable_parameters: int
+    total_parameters: int
+    best_epoch: int
+    epochs: int
+    validation_predictions: np.ndarray
+    test_predictions: np.ndarray
+    trainable_table: list[dict[str, Any]]
+    settings: dict[str, Any]
+
+
+@dataclass
+class Run(Record):
+    """A record and the trained `model`: pixel values 0 to 255 -> probabilities."""
+
+    model: keras.Model = field(repr=False)
