@@ -370,3 +370,13 @@ def test_imagenet_features_tell_clothes_apart(side, monkeypatch):
         pytest.skip("needs ../shared/keras-home and ../shared/data/clothing beside the checkout")
     monkeypatch.setenv("KERAS_HOME", str(SHARED / "keras-home"))
     assert in_new_process(nearest_centroid_accuracy, side) > 0.4  # chance: 0.1
+
+
+def test_a_frozen_backbone_is_a_function_of_its_input():
+    """EfficientNet's stochastic depth would change features while only a head is trained."""
+    model = untrained("efficientnet_v2_b0").model
+    assert not any(layer.rate for layer in model.layers if hasattr(layer, "rate"))
+    model.trainable = False
+    images = np.random.default_rng(0).uniform(0, 255, (2, *model.input_shape[1:])).astype("float32")
+    first, second = (np.asarray(model(images, training=True)) for _ in range(2))
+    assert np.array_equal(first, second)

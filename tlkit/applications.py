@@ -198,7 +198,11 @@ def build_application(
         model = _build(application, None, input_shape)
     else:
         model = _with_imagenet_weights(name, application, input_shape)
-    return _with_fresh_names(model)
+    model = _with_fresh_names(model)
+    for layer in model.layers:  # EfficientNet drops whole units at random, also when frozen
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    return model
 
 
 def weights_folder() -> Path:

@@ -151,6 +151,7 @@ def summarise(dataset: Dataset) -> dict[str, Any]:
         "images": {name: len(getattr(dataset, name)) for name in SPLIT_NAMES},
         "size": list(dataset.train.images.shape[1:3]),
         "skipped": [list(entry) for entry in dataset.skipped],
+        "loaded_with": dataset.loaded_with,
     }
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -50,6 +50,7 @@ class Dataset:
         test: images for the final figure, looked at once.
         skipped: (relative path, reason) of each file that was found but not used.
         description: one sentence: what it is, licence, citation.
+        loaded_with: the arguments of `load_dataset` that give this data set again.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Dataset:
     test: Split
     skipped: tuple[tuple[str, str], ...] = ()
     description: str = ""
+    loaded_with: dict[str, Any] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:

@@ -5,7 +5,8 @@ wild), `glyphs` (typeset letters in the wild) and `oct_phantom` (simulated).
 """
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from dataclasses import replace
+from functools import cache, lru_cache, partial
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -61,13 +62,18 @@ def load_dataset(
     """
     name = fspath(name_or_path)
     if name in EMBEDDED:
-        return EMBEDDED[name](size=size, train_per_class=train_per_class, seed=seed)
-    if name in DOWNLOADS:
-        return load_download(name, size=size, train_per_class=train_per_class, seed=seed)
-    if Path(name).expanduser().exists():
-        return load_folder(name, size=size, train_per_class=train_per_class, seed=seed)
-    known = ", ".join([*EMBEDDED, *DOWNLOADS])
-    raise InputError(f"name_or_path={name!r} is neither a data set nor a folder; known: {known}")
+        load = EMBEDDED[name]
+    elif name in DOWNLOADS:
+        load = partial(load_download, name)
+    elif Path(name).expanduser().exists():
+        load = partial(load_folder, name)
+    else:
+        known = ", ".join([*EMBEDDED, *DOWNLOADS])
+        raise InputError(
+            f"name_or_path={name!r} is neither a data set nor a folder; known: {known}"
+        )
+    options = {"size": size, "train_per_class": train_per_class, "seed": seed}
+    return replace(load(**options), loaded_with={"name_or_path": name, **options})
 
 
 def load_plain_digits(*, size: int, train_per_class: int | None, seed: int) -> Dataset:
