@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tlkit.backbones import Backbone, load_backbone
+from tlkit.batches import Batches
 from tlkit.freezing import HEAD, STAGES, layers_by_stage, set_trained
 
 
@@ -69,7 +70,19 @@ class Trainer:
         model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
         optimizer.build(model.trainable_variables)
         self.model = model
+        self._traced = False
         self._start = [np.asarray(variable).copy() for variable in optimizer.variables]
+
+    def trace(self, images: np.ndarray, labels: np.ndarray, batch_size: int) -> None:
+        """Let Keras trace training, validation and prediction now; the weights are spoilt by it.
+
+        Otherwise the first run would seem slower than the same run from another seed.
+        """
+        if not self._traced:
+            few = Batches(images[:2], labels[:2], batch_size)
+            self.model.fit(few, validation_data=few, verbose=0)
+            self.model.predict_on_batch(images[:2])
+            self._traced = True
 
     def restart(self, weights: list[np.ndarray], learning_rate: float) -> None:
         """Forget everything: set the weights, empty the optimiser, set its rate."""

@@ -1,6 +1,5 @@
 """The `tlkit` command. Each subcommand only reads its arguments and calls the package."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +7,7 @@ from typing import Annotated
 import typer
 
 from tlkit.errors import InputError
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up messages
+from tlkit.quiet import import_keras_quietly
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,6 +61,7 @@ def compare(
     ] = None,
 ) -> None:
     """Say which strategy and backbone suit these images: report.html, results.csv, best.keras."""
+    import_keras_quietly()
     from tlkit.backbones import list_backbones
     from tlkit.comparison import COMMON_STRATEGIES
     from tlkit.comparison import compare as compare_runs
@@ -98,6 +97,7 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="Classes to show for each image.")] = 1,
 ) -> None:
     """Classify images with a model that `tlkit compare` trained."""
+    import_keras_quietly()
     import pandas as pd
 
     from tlkit.image_files import read_image
@@ -143,6 +143,7 @@ def pretrain(
     ] = None,
 ) -> None:
     """Rebuild an embedded backbone's weights from nothing but code and pinned packages."""
+    import_keras_quietly()
     from tlkit.mini import MINI
 
     if name not in MINI:
@@ -160,6 +161,7 @@ def pretrain(
 @app.command()
 def doctor() -> None:
     """Show what this machine has: versions, cores, memory, weights, sandbox."""
+    import_keras_quietly()
     from tlkit.machine import describe_backbones, describe_machine
 
     _print_table(describe_machine())
@@ -173,18 +175,22 @@ def _means(table):
         seeds=("seed", "size"),
         validation=("validation_accuracy", "mean"),
         test=("test_accuracy", "mean"),
-        spread=("test_accuracy", "std"),
+        deviation=("test_accuracy", "std"),
         seconds=("seconds", "mean"),
         trained=("trainable_parameters", "first"),
     )
-    return means.round({"validation": 3, "test": 3, "spread": 3, "seconds": 1}).reset_index()
+    digits = {"validation": 3, "test": 3, "deviation": 3, "seconds": 1}
+    return means.round(digits).reset_index()
 
 
 def _print_table(table) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    view = Table(*map(str, table.columns))
+    view = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for position, column in enumerate(table.columns):
+        view.add_column(str(column), overflow="fold", no_wrap=position < 2)
     for row in table.itertuples(index=False):
         view.add_row(*map(str, row))
     Console().print(view)

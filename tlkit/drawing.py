@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from sklearn.datasets import load_sample_images
 
-
 NOT_LETTERS = ("LastResort", "STIXNonUni", "cmex", "cmsy")  # placeholders and mathematical signs
 
 

@@ -82,7 +82,7 @@ def draw_fractal(rng: np.random.Generator, size: int, identity: int) -> np.ndarr
     cloud = np.concatenate(visited)
     low, high = np.percentile(cloud, [1, 99], axis=0)
     cells = ((cloud - low) / (high - low).max() * 0.8 + 0.1) * size
-    density, *_ = np.histogram2d(*cells.T, bins=size, range=[[0, size]] * 2)
+    density, *_ = np.histogram2d(cells[:, 0], cells[:, 1], size, [[0, size], [0, size]])
     shape = np.clip(ndimage.gaussian_filter(density, 0.7), 0, 1).astype(np.float32)
     return drawing.lay_over(drawing.warp(drawing.centred(shape), rng), rng)
 

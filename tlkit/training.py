@@ -195,7 +195,7 @@ class _Training:
             encoder = encoder_of(self.model)
             inputs = [pooled_features(encoder, split.images) for split in (train, validation)]
             trainer = head_trainer(inputs[0].shape[1], self.dataset.num_classes)
-            trainer.restart(classes.get_weights(), rate)
+            start_weights = classes.get_weights()
             frozen = self.model.get_weights()[: -len(classes.weights)]
             whole = lambda: [*frozen, *trainer.model.get_weights()]  # noqa: E731
         else:
@@ -209,11 +209,13 @@ class _Training:
                 self.batchnorm,
                 decay,
             )
-            trainer.restart(self.model.get_weights(), rate)
+            start_weights = self.model.get_weights()
             whole = trainer.model.get_weights
         batches = Batches(
             inputs[0], train.labels, self.batch_size, seed=[self.seed, number], steps=self.steps
         )
+        trainer.trace(inputs[0], train.labels, self.batch_size)
+        trainer.restart(start_weights, rate)
         best.start_phase(number, whole)
         self.trainer, self.only_head = trainer, phase.only_head
         start = time.perf_counter()
