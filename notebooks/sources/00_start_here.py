@@ -58,15 +58,15 @@ digits.summary().T
 # it tells how good the result is on images that influenced nothing. No handwritten digit is in two
 # splits.
 
-# %% alt="Twenty small colour pictures of handwritten digits over photographs, with their classes"
+# %% alt="Fourteen small colour pictures of handwritten digits over photographs, with their classes"
 figure = image_plots.plot_images(
-    digits.train.images[:20],
-    [digits.class_names[label] for label in digits.train.labels[:20]],
-    columns=10,
+    digits.train.images[:14],
+    [digits.class_names[label] for label in digits.train.labels[:14]],
+    columns=7,
 )
 
 # %% [markdown]
-# *In words:* twenty small colour pictures, each with one digit, often hard to make out, over petals,
+# *In words:* fourteen small colour pictures, each with one digit, often hard to make out, over petals,
 # roofs or trees; the class is written above each.
 #
 # Move the slider to see others (on a page without Python it shows the first one).
@@ -80,7 +80,7 @@ def show(position=0):
     plt.show()
 
 
-ipywidgets.interact(show, position=(0, len(digits.train) - 1))
+ipywidgets.interact(show, position=(0, len(digits.train) - 1));
 
 # %% [markdown]
 # ## A first experiment
