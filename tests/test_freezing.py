@@ -167,8 +167,9 @@ def test_the_backbone_is_found_inside_a_classifier():
 
 
 @pytest.mark.parametrize("epochs", range(1, 13))
-@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=str)
-def test_all_epochs_are_allotted_and_the_last_phase_runs(strategy, epochs):
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_all_epochs_are_allotted_and_the_last_phase_runs(name, epochs):
+    strategy = STRATEGIES[name]
     allotted = allot_epochs(strategy, epochs)
     assert sum(count for _, count in allotted) == epochs
     assert allotted[-1][0] == strategy.phases[-1]

@@ -17,7 +17,8 @@ def save_model(model: keras.Model, path: str | os.PathLike, facts: dict[str, Any
     """Write a model that plain `keras.saving.load_model` loads, with `facts` beside its weights.
 
     Args:
-        model: pixel values -> probabilities, preprocessing inside.
+        model: pixel values -> probabilities, preprocessing inside. Its weights are written, not
+            the state of its optimizer; compile it after loading to train on.
         path: where to write; ends in `.keras`.
         facts: `class_names` and whatever else describes it, ready for JSON.
 
@@ -26,7 +27,7 @@ def save_model(model: keras.Model, path: str | os.PathLike, facts: dict[str, Any
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    model.save(temporary)
+    keras.Model(model.inputs, model.outputs, name=model.name).save(temporary)  # no optimizer
     with zipfile.ZipFile(temporary, "a") as archive:
         archive.writestr(FACTS, json.dumps(facts, ensure_ascii=False, indent=2))
     temporary.replace(path)

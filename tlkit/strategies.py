@@ -160,13 +160,13 @@ def allot_epochs(strategy: Strategy, epochs: int) -> list[tuple[Phase, int]]:
 
     Example:
         >>> [count for phase, count in allot_epochs(STRATEGIES["gradual"], 10)]
-        [2, 1, 2, 2, 1, 2]
+        [1, 2, 2, 1, 2, 2]
     """
     total = sum(phase.share for phase in strategy.phases)
     allotted, passed, share = [], 0, 0.0
     for phase in strategy.phases:
         share += phase.share
-        end = round(epochs * share / total)
+        end = int(epochs * share / total + 1e-9)
         if end > passed:
             allotted.append((phase, end - passed))
             passed = end

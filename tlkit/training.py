@@ -104,7 +104,9 @@ def fit(
         )
     model.set_weights(best.weights)
     set_trained(model, plan.trained, batchnorm=batchnorm)
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     table = trainable_report(model)
     validation, test = (training.predict(s.images) for s in (dataset.validation, dataset.test))
     return Run(

@@ -89,7 +89,7 @@ print(tlkit.trainable_report(model).to_string(index=False))
 
 # %%
 before = tlkit.weight_snapshot(model)
-model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
 history = model.fit(
     target.train.images,
     target.train.labels,
@@ -99,7 +99,9 @@ history = model.fit(
 )
 after = tlkit.weight_snapshot(model)
 tlkit.assert_only_trained(before, after, stages=["head"])
-moved = [path for path in before.values if not np.array_equal(before.values[path], after.values[path])]
+moved = [
+    path for path, value in before.values.items() if not np.array_equal(value, after.values[path])
+]
 print(f"{len(moved)} of {len(before.values)} weight tensors moved: {moved}")
 
 # %% [markdown]
