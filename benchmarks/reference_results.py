@@ -1,7 +1,7 @@
-"""Regenerates data/results: what the README, lessons and tests quote, over five seeds.
+"""Regenerates data/results: what the README, lessons and tests quote, over five or six seeds.
 
     python benchmarks/reference_results.py pretraining [FAMILY...]
-    python benchmarks/reference_results.py transplants
+    python benchmarks/reference_results.py transfer
     python benchmarks/reference_results.py figure
     python benchmarks/reference_results.py comparison
 
@@ -9,6 +9,7 @@ Each run is appended when it is finished, so an interrupted call goes on where i
 `pretraining` also measures real image sets where they lie in ../shared/data.
 """
 
+import functools
 import os
 import sys
 
@@ -37,6 +38,14 @@ STARTS = {  # what is compared -> (strategy, weights)
 STEPS = {"epochs": 8, "steps_per_epoch": 25}  # the same for every start
 ALL_LABELS = {"epochs": 5}  # passes over all pictures of wild_digits
 ALL_LABELS_SEEDS = range(3)
+LESSON_SEEDS = range(6)
+TRANSFER = [  # (task, labels a class, strategy, until)
+    *[("digits", n, start, "") for n in (5, 100) for start in ("full", "scratch")],
+    *[("wild_digits", n, start, "") for n in (5, 20, 100) for start in ("full", "scratch")],
+    *[("wild_digits", n, "feature_extraction", "") for n in (20, 100)],
+    *[("wild_digits", 20, "partial", until) for until in ("block4", "block3", "block2")],
+    *[("oct_phantom", 100, strategy, "") for strategy in ("full", "feature_extraction")],
+]
 
 
 def append(path, row):
@@ -49,7 +58,8 @@ def finished(path, key):
     """Return the runs that a CSV file holds, as tuples of the columns `key`."""
     if not path.exists():
         return set()
-    return set(pd.read_csv(path, dtype={"labels": str})[key].itertuples(index=False, name=None))
+    table = pd.read_csv(path, dtype=dict.fromkeys(("labels", "labels per class"), str))
+    return set(table[key].fillna("").itertuples(index=False, name=None))
 
 
 def pretraining(families):
@@ -92,14 +102,22 @@ def pretraining(families):
         )
 
 
-def transplants():
-    """The grid of lesson 07: the first k stages kept and frozen, the others new."""
+def transfer():
+    """The two grids of lesson 07, with the lesson's own functions."""
+    lesson = lesson_functions("07_transfer_learning", ("SETTINGS", "def transplant"))
+    path = DATA / "results" / "transfer.csv"
+    done = finished(path, ["task", "labels per class", "strategy", "until", "seed"])
+    for task, labels, strategy, until in TRANSFER:
+        for seed in LESSON_SEEDS:
+            if (task, str(labels), strategy, until, seed) not in done:
+                row = lesson["measure"](task, labels, strategy, seed, until or None)
+                rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
+                append(path, rounded)
     path = DATA / "results" / "transplants.csv"
     done = finished(path, ["target", "kept", "seed"])
-    lesson = lesson_functions("07_transfer_learning", ("SETTINGS", "def transplant"))
     for target in ("wild_digits", "oct_phantom"):
         for kept in range(6):
-            for seed in SEEDS:
+            for seed in LESSON_SEEDS:
                 if (target, kept, seed) not in done:
                     row = lesson["graft"](target, kept, seed)
                     append(path, row | {"test_accuracy": round(row["test_accuracy"], 4)})
@@ -137,6 +155,8 @@ def figure():
         frameon=False,
     )
     picture.savefig(DATA / "results" / "pretraining.png", dpi=110)
+    means = results.groupby(["family", "panel", "start"])["test_accuracy"].mean().unstack()
+    print(means[list(STARTS)].round(2).to_string())
 
 
 def comparison():
@@ -157,7 +177,7 @@ def comparison():
 def lesson_functions(name, wanted):
     """Run the cells of a lesson's script that contain one of `wanted`; return what they define."""
     script = (ROOT / "notebooks" / "sources" / f"{name}.py").read_text("utf-8")
-    namespace = {"tlkit": tlkit, "pd": pd}
+    namespace = {"tlkit": tlkit, "pd": pd, "functools": functools}
     for cell in script.split("# %%"):
         if any(f"\n{start}" in cell for start in wanted):
             exec(cell[cell.index("\n") :], namespace)
@@ -168,7 +188,7 @@ if __name__ == "__main__":
     task, *arguments = sys.argv[1:]
     if task == "pretraining":
         pretraining(arguments or list(MINI))
-    elif task in ("transplants", "figure", "comparison"):
+    elif task in ("transfer", "figure", "comparison"):
         globals()[task]()
     else:
         sys.exit(__doc__)
