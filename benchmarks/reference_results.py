@@ -131,7 +131,7 @@ def figure():
 
     results = pd.read_csv(DATA / "results" / "pretraining.csv", dtype={"labels": str})
     results["panel"] = results["target"] + ", " + results["labels"] + " labels a class"
-    panels, families = results["panel"].unique(), list(results["family"].unique())
+    panels, families = results["panel"].unique(), list(MINI)
     colours = dict(zip(STARTS, ("#0072B2", "#D55E00", "#009E73", "#999999"), strict=True))
     picture, axes = plt.subplots(
         1, len(panels), figsize=(3 * len(panels), 3.2), sharey=True, layout="constrained"
@@ -144,7 +144,7 @@ def figure():
                 height = families.index(family) + 0.18 * (number - 1.5)
                 ax.plot([found.low, found.high], [height, height], color=colours[start])
                 ax.plot(found.value, height, "o", color=colours[start], markersize=4)
-        ax.set(title=panel, xlabel="test accuracy", xlim=(0, 1))
+        ax.set(title=panel.replace(", ", "\n"), xlabel="test accuracy", xlim=(0, 1))
         ax.set_yticks(range(len(families)), families)
         ax.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
