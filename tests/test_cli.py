@@ -46,7 +46,7 @@ def test_compare_says_which_to_take_and_where_the_results_are(compared):
     folder, done = compared
     assert done.returncode == 0, done.stderr
     assert "feature_extraction" in done.stdout
-    assert "1 files were skipped" in done.stdout
+    assert "1 file(s) skipped" in done.stdout
     for name in ("report.html", "results.csv", "best.keras"):
         assert (folder / "found" / name).exists()
     assert len(pd.read_csv(folder / "found" / "results.csv")) == 2

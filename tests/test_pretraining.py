@@ -114,9 +114,6 @@ def results():
 
 # From scratch it reaches 0.72 here, where the others reach 0.25 to 0.50.
 MISSED = ("mini_vgg", "sign_language")
-    "mini_vgg",
-    "sign_language",
-)  # from scratch it reaches 0.72 where others reach 0.25 to 0.50
 
 
 @pytest.mark.parametrize("family", MINI)

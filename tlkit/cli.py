@@ -85,7 +85,7 @@ def compare(
     )
     _print_table(_means(comparison.table))
     if dataset.skipped:
-        typer.echo(f"{len(dataset.skipped)} files were skipped; the report lists them.")
+        typer.echo(f"{len(dataset.skipped)} file(s) skipped; the report lists them.")
     typer.echo(f"\n{comparison.recommendation}\n")
     typer.echo(f"Report, table and model: {folder / 'report.html'}, results.csv, best.keras")
 
@@ -175,12 +175,12 @@ def _means(table):
         seeds=("seed", "size"),
         validation=("validation_accuracy", "mean"),
         test=("test_accuracy", "mean"),
-        deviation=("test_accuracy", "std"),
+        spread=("test_accuracy", "std"),
         seconds=("seconds", "mean"),
         trained=("trainable_parameters", "first"),
     )
-    digits = {"validation": 3, "test": 3, "deviation": 3, "seconds": 1}
-    return means.round(digits).reset_index()
+    digits = {"validation": 3, "test": 3, "spread": 3, "seconds": 1}
+    return means.round(digits).reset_index().rename(columns={"validation": "val.", "spread": "±"})
 
 
 def _print_table(table) -> None:
@@ -188,9 +188,9 @@ def _print_table(table) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    view = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for position, column in enumerate(table.columns):
-        view.add_column(str(column), overflow="fold", no_wrap=position < 2)
+    view = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for column in table.columns:
+        view.add_column(str(column), overflow="fold")
     for row in table.itertuples(index=False):
         view.add_row(*map(str, row))
     Console().print(view)
