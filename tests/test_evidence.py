@@ -170,6 +170,7 @@ def test_ledger_is_a_table_with_all_columns():
 
 
 def test_rendered_ledger_has_one_row_a_claim(scratch):
+    evidence.update_ledger(scratch, {"B3": {}})
     evidence.record("A10.1", **GOOD)
     html = evidence.render_ledger()
     assert html.count("<tr id=") == len(evidence.ledger())
