@@ -79,6 +79,7 @@ def load_folder(
 
     Example:
         >>> import tempfile
+        >>> from PIL import Image
         >>> folder = Path(tempfile.mkdtemp())
         >>> for i in range(10):
         ...     file = folder / ("cat", "dog")[i % 2] / f"{i}.png"

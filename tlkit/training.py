@@ -77,7 +77,7 @@ def fit(
         >>> digits = load_dataset("digits", train_per_class=1)
         >>> run = fit(digits, backbone="mini_vgg", strategy="feature_extraction", epochs=1)
         >>> run.trainable_parameters, run.test_predictions.shape
-        (1290, (360, 10))
+        (1290, (359, 10))
     """
     plan = get_strategy(strategy, until)
     _check_positive(epochs=epochs, batch_size=batch_size, patience=patience)
