@@ -4,8 +4,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from tlkit.comparison import results_table
 from tlkit.dataset import Dataset, Split
 from tlkit.evaluation import classification_metrics
 from tlkit.recommendation import best_record, recommend
@@ -109,26 +109,6 @@ def fake_record(dataset, backbone, strategy, seed, epochs=10, skill=None):
     )
 
 
-def table_of(records):
-    return pd.DataFrame(
-        {
-            "backbone": record.backbone,
-            "strategy": record.strategy,
-            "seed": record.seed,
-            "validation_accuracy": record.validation_metrics["accuracy"],
-            "test_accuracy": record.metrics["accuracy"],
-            "test_macro_f1": record.metrics["macro_f1"],
-            "test_log_loss": record.metrics["log_loss"],
-            "seconds": record.seconds,
-            "trainable_parameters": record.trainable_parameters,
-            "total_parameters": record.total_parameters,
-            "best_epoch": record.best_epoch,
-            "epochs": record.epochs,
-        }
-        for record in records
-    )
-
-
 def fake_comparison(dataset, backbones, strategies, seeds, folder=None, epochs=10):
     records = [
         fake_record(dataset, backbone, strategy, seed, epochs)
@@ -136,7 +116,7 @@ def fake_comparison(dataset, backbones, strategies, seeds, folder=None, epochs=1
         for strategy in strategies
         for seed in range(seeds)
     ]
-    table = table_of(records)
+    table = results_table(records)
     return SimpleNamespace(
         dataset_summary={"name": dataset.name},
         table=table,

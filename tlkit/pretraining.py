@@ -88,7 +88,7 @@ class Stopwatch(keras.callbacks.Callback):
 def pretrain(
     name: str,
     *,
-    epochs: int = 12,
+    epochs: int = 10,
     per_class: int = 220,
     batch_size: int = 128,
     learning_rate: float = 2e-3,
