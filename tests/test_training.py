@@ -6,7 +6,7 @@ import pytest
 
 from tlkit.backbones import load_backbone
 from tlkit.batches import Batches
-from tlkit.classifier import trainer_for
+from tlkit.classifier import shared_classifier
 from tlkit.errors import InputError
 from tlkit.freezing import set_trained, weight_snapshot
 from tlkit.runs import Record
@@ -65,11 +65,16 @@ def test_cached_features_train_the_head_that_plain_keras_trains(tiny_dataset):
 
 
 def test_seeds_share_one_compiled_model(tiny_dataset):
-    trainer_for.cache_clear()
-    for seed in range(3):
-        fit(tiny_dataset, strategy="partial", seed=seed, **QUICK)
-    assert trainer_for.cache_info().misses == 1
-    assert trainer_for.cache_info().hits == 2
+    shared_classifier.cache_clear()
+    for seed, rate in enumerate((0.1, 0.01, 0.001)):
+        fit(tiny_dataset, strategy="partial", seed=seed, learning_rate=rate, **QUICK)
+    shape = (32, 32, 3)
+    shared = shared_classifier("mini_resnet", shape, shape, 3)
+    assert shared_classifier.cache_info().misses == 1
+    assert len(shared._trainers) == 1
+    trainer = shared.trainer(("block5", "head"), "frozen")
+    assert len(shared._trainers) == 1
+    assert trainer.model.train_function is not None
 
 
 def test_a_given_backbone_is_the_start_and_stays_as_it_was(tiny_dataset):

@@ -1,29 +1,53 @@
 """Feeds images to Keras batch by batch, so that only one batch at a time is in memory."""
 
+import mmap
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import numpy as np
+
+RELEASE_AFTER = 64 * 2**20  # bytes read from a file before its pages are given back
 
 
 class Batches(keras.utils.PyDataset):
     """Batches of images (or features) with their labels, shuffled anew in every epoch.
 
     Args:
-        images: [n, ...], any array that NumPy can index, memory-mapped ones included.
+        images: [n, ...], any array that NumPy can index, memory-mapped ones included; or a list
+            of such arrays, which belong together row by row. With `views`, [views * n, ...].
         labels: int [n].
         batch_size: examples a batch; the last one may be smaller.
         seed: of the order; None keeps the given order.
         steps: batches an epoch; None for one pass over all examples. A small set is passed over
             several times in an epoch, a large one in parts.
+        augment: called with each batch of images and the number of batches before it; its result
+            is what Keras sees.
+        views: copies of each example that `images` holds, all examples of a copy together; each
+            time an example's turn comes, one of its copies is drawn.
     """
 
-    def __init__(self, images, labels, batch_size: int, *, seed=None, steps: int | None = None):
+    def __init__(
+        self,
+        images: np.ndarray | Sequence[np.ndarray],
+        labels: np.ndarray,
+        batch_size: int,
+        *,
+        seed=None,
+        steps: int | None = None,
+        augment: Callable[[Any, int], np.ndarray] | None = None,
+        views: int = 1,
+    ):
         """See the class."""
         super().__init__()
-        self.images, self.labels, self.batch_size = images, labels, batch_size
+        arrays = [images] if isinstance(images, np.ndarray) else list(images)
+        self.labels, self.batch_size = labels, batch_size
+        self.augment, self.views = augment, views
         self.per_pass = -(-len(labels) // batch_size)
         self.steps = steps or self.per_pass
         self.rng = None if seed is None else np.random.default_rng(seed)
-        self.passes: list[np.ndarray] = []
+        self.reader = Reader(arrays)
+        self.epoch = -1
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -34,13 +58,61 @@ class Batches(keras.utils.PyDataset):
         """Return (images, labels) of one batch."""
         number, position = divmod(index, self.per_pass)
         start = position * self.batch_size
-        chosen = self.passes[number][start : start + self.batch_size]
-        return self.images[chosen], self.labels[chosen]
+        rows = self.passes[number][start : start + self.batch_size]
+        parts = self.reader.read(rows)
+        images = parts[0] if len(parts) == 1 else tuple(parts)
+        if self.augment is not None:
+            images = self.augment(images, self.epoch * self.steps + index)
+        return images, self.labels[rows % len(self.labels)]
 
     def on_epoch_end(self) -> None:
         """Draw the order of the next epoch."""
+        self.epoch += 1
         self.passes = [self._order() for _ in range(-(-self.steps // self.per_pass))]
 
     def _order(self) -> np.ndarray:
         count = len(self.labels)
-        return np.arange(count) if self.rng is None else self.rng.permutation(count)
+        if self.rng is None:
+            return np.arange(count)
+        order = self.rng.permutation(count)
+        return (
+            order + count * self.rng.integers(self.views, size=count) if self.views > 1 else order
+        )
+
+
+class Reader:
+    """Reads rows of arrays, and gives back the memory through which mapped files are read.
+
+    The pages of a mapped file count as the process's memory until they are given back. The system
+    keeps them as long as it has room, so reading them again costs little.
+    """
+
+    def __init__(self, arrays: Sequence[np.ndarray]):
+        """Read from `arrays`, which have the same number of rows."""
+        self.arrays = arrays
+        self._maps = [found for array in arrays if (found := _mapping(array)) is not None]
+        self._read = 0
+
+    def read(self, rows: np.ndarray | slice) -> list[np.ndarray]:
+        """Return copies of these rows of every array."""
+        parts = [np.array(array[rows]) for array in self.arrays]
+        self._read += sum(part.nbytes for part in parts)
+        if self._read > RELEASE_AFTER:
+            self.release()
+        return parts
+
+    def release(self) -> None:
+        """Give back the memory that has been used for reading."""
+        self._read = 0
+        for mapping in self._maps:
+            mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapping(array: np.ndarray) -> mmap.mmap | None:
+    """Find the mapped file that an array is part of; None where it is in ordinary memory."""
+    if not hasattr(mmap, "MADV_DONTNEED") or getattr(array, "mode", "c") == "c":
+        return None  # giving back a copy-on-write page would lose what was written to it
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None

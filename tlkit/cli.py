@@ -168,6 +168,34 @@ def doctor() -> None:
     _print_table(describe_backbones())
 
 
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove everything instead.")] = False,
+) -> None:
+    """Show which features of frozen networks are kept on disk, or remove them."""
+    from rich.markup import escape
+
+    from tlkit import feature_cache
+
+    folder = feature_cache.folder()
+    if clear:
+        typer.echo(f"{feature_cache.clear() / 1e6:,.1f} MB freed in {folder}")
+        return
+    found, limit = feature_cache.entries(), feature_cache.limit()
+    if found.empty:
+        typer.echo("The cache is empty.")
+    else:
+        view = found[["about"]].map(escape)
+        view["MB"] = found["megabytes"].map("{:,.1f}".format)
+        view["last used"] = found["last_used"].dt.strftime("%Y-%m-%d %H:%M")
+        _print_table(view)
+    typer.echo(
+        f"Folder: {folder}\n"
+        f"Total: {found['megabytes'].sum():,.1f} MB; at most {limit / 2**30:g} GiB, which "
+        f"{feature_cache.LIMIT} sets"
+    )
+
+
 def _means(table):
     """Average results.csv over seeds for the terminal."""
     groups = table.groupby(["backbone", "strategy"], sort=False)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Record:
     """What a run leaves behind besides its model.
 
@@ -19,7 +19,8 @@ class Record:
         history: per epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, and `phase` from 0.
         validation_metrics: of the best epoch on the validation split.
         metrics: of the best epoch on the test split.
-        seconds: of training, validation after each epoch included, preparation left out.
+        seconds: of training, validation after each epoch included, preparation (building, tracing,
+            the frozen part's outputs) left out.
         trainable_parameters: changed by gradient in some phase.
         total_parameters: of backbone and head.
         best_epoch: counted from 1: highest validation accuracy, lowest validation loss on a tie.
@@ -28,6 +29,9 @@ class Record:
         test_predictions: likewise.
         trainable_table: rows of `trainable_report` over all phases.
         settings: every argument that decides the result, and versions.
+        engine: how it was computed: `frozen_part`, for each phase the layers whose outputs were
+            kept on disk; `feature_seconds`, what computing or finding those took; `precision` of
+            the frozen part, with what was measured to choose it.
     """
 
     dataset: str
@@ -46,9 +50,10 @@ class Record:
     test_predictions: np.ndarray
     trainable_table: list[dict[str, Any]]
     settings: dict[str, Any]
+    engine: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Run(Record):
     """A record and the trained `model`: pixel values 0 to 255 -> probabilities."""
 
