@@ -6,7 +6,7 @@ import pytest
 
 from tlkit.backbones import load_backbone
 from tlkit.batches import Batches
-from tlkit.classifier import shared_classifier
+from tlkit.classifier import build_classifier, shared_classifier
 from tlkit.errors import InputError
 from tlkit.freezing import set_trained, weight_snapshot
 from tlkit.runs import Record
@@ -52,10 +52,8 @@ def test_the_same_seed_repeats_and_another_seed_does_not_spoil_it(strategy, tiny
 def test_cached_features_train_the_head_that_plain_keras_trains(tiny_dataset):
     """The same head, order and rate, once through the whole network in plain Keras."""
     run = fit(tiny_dataset, strategy="feature_extraction", seed=3, **(QUICK | {"epochs": 1}))
-    keras.utils.set_random_seed(3)
-    from tlkit.classifier import build_classifier
-
     network = load_backbone("mini_resnet", input_shape=(32, 32, 3))
+    keras.utils.set_random_seed(3)
     model = set_trained(build_classifier(network, 3, (32, 32, 3)), ["head"])
     model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     train = tiny_dataset.train

@@ -17,6 +17,8 @@ from tlkit.batches import Batches
 from tlkit.freezing import HEAD, STAGES, layers_by_stage, set_trained
 from tlkit.graph import Graph, frontier, submodel, unfold
 
+STEPS_AT_ONCE = 8  # steps between two looks of Keras at the outside world, such as Ctrl-C
+
 
 def build_classifier(
     backbone: Backbone, classes: int, image_shape: tuple[int, int, int]
@@ -67,7 +69,12 @@ class Trainer:
 
     def __init__(self, model: keras.Model, cut: tuple[int, ...], optimizer):
         """Compile `model`; what is trained must be settled before."""
-        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.compile(
+            optimizer,
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            steps_per_execution=STEPS_AT_ONCE,
+        )
         optimizer.build(model.trainable_variables)
         self.model, self.cut = model, cut
         self._traced = False

@@ -1,6 +1,5 @@
 """Compares strategies and backbones over seeds on one data set: resumable, with a report."""
 
-import dataclasses
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -106,7 +105,7 @@ def compare(
                     on_epoch=bar.epoch,
                     **settings,
                 )
-                record = store.save(run) if store else _without_model(run)
+                record = store.save(run) if store else run.record()
             records.append(record)
             bar.finish(f"validation accuracy {record.validation_metrics['accuracy']:.3f}")
     table = results_table(records)
@@ -179,10 +178,6 @@ def _plan(backbones, strategies, seeds) -> list[tuple[str, str, int]]:
     ]
 
 
-def _without_model(run: Run) -> Record:
-    return Record(**{f.name: getattr(run, f.name) for f in dataclasses.fields(Record)})
-
-
 class _Store:
     """A comparison's folder: what it is about, and one pair of files for each finished run."""
 
@@ -213,7 +208,7 @@ class _Store:
 
     def save(self, run: Run) -> Record:
         """Write a run; its record comes last and marks it finished."""
-        record = _without_model(run)
+        record = run.record()
         path = self._path(run.backbone, run.strategy, run.seed)
         if all(
             run.validation_metrics["accuracy"] > other.validation_metrics["accuracy"]

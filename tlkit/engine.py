@@ -13,7 +13,7 @@ from tlkit.classifier import SharedClassifier, Trainer
 from tlkit.dataset import Dataset
 from tlkit.epochs import BestEpoch
 from tlkit.precision import measure_precision
-from tlkit.prefix import BATCH, Pixels, Source, Views, affordable, features
+from tlkit.prefix import BATCH, Pixels, Source, Views, affordable, features, in_flight
 from tlkit.strategies import Phase
 
 VIEWS_SEED = 0  # the same copies for every seed of a run, so that seeds share them
@@ -167,8 +167,8 @@ class Engine:
 
     def _predict(self, cut: tuple[int, ...], inputs: Sequence[np.ndarray]) -> np.ndarray:
         reader, outputs = Reader(inputs), self.shared.graph.outputs
-        parts = []
-        for start in range(0, len(inputs[0]), BATCH):
-            rows = reader.read(slice(start, start + BATCH))
-            parts.append(self.shared.run(cut, outputs, rows)[0])
-        return np.concatenate(parts)
+        blocks = (
+            reader.read(slice(start, start + BATCH)) for start in range(0, len(inputs[0]), BATCH)
+        )
+        run = lambda arrays: self.shared.run(cut, outputs, arrays)  # noqa: E731
+        return np.concatenate([parts[0] for parts in in_flight(run, blocks)])

@@ -12,7 +12,9 @@ highest lower ones that are there, whoever made them, and what is there is never
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import keras
@@ -27,7 +29,8 @@ from tlkit.errors import InputError
 from tlkit.graph import calls_between, fingerprints
 from tlkit.hashing import content_hash
 
-BATCH = 64
+BATCH = 32
+IN_FLIGHT = 2
 FREE_SHARE = 0.5  # of the free space on the disk that features may take
 
 
@@ -156,13 +159,34 @@ def _compute(
     kept = tuple(i for i in found if i in needed)
     start = (*(i for i in graph.inputs if i in needed), *kept)
     reader = Reader([found[i] for i in kept])
-    if set(start) == set(kept):
-        for first in range(0, source.rows, BATCH):
-            yield shared.run(start, tuple(missing), reader.read(slice(first, first + BATCH)))
-    else:
-        first = 0
-        for images in source.blocks(BATCH):
-            rest = reader.read(slice(first, first + len(images)))
-            yield shared.run(start, tuple(missing), [images, *rest])
-            first += len(images)
-    reader.release()
+
+    def blocks() -> Iterator[list[np.ndarray]]:
+        if start == kept:
+            for first in range(0, source.rows, BATCH):
+                yield reader.read(slice(first, first + BATCH))
+        else:
+            first = 0
+            for images in source.blocks(BATCH):
+                yield [images, *reader.read(slice(first, first + len(images)))]
+                first += len(images)
+        reader.release()
+
+    yield from in_flight(lambda arrays: shared.run(start, tuple(missing), arrays), blocks())
+
+
+def in_flight(
+    function: Callable[[list[np.ndarray]], list[np.ndarray]],
+    blocks: Iterable[list[np.ndarray]],
+) -> Iterator[list[np.ndarray]]:
+    """Apply a function to blocks, two at a time, and give the results in order.
+
+    A network leaves processor cores idle between its larger layers; a second batch fills the gaps.
+    """
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        waiting: deque[Future[list[np.ndarray]]] = deque()
+        for block in blocks:
+            waiting.append(pool.submit(function, block))
+            if len(waiting) > IN_FLIGHT:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

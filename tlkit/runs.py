@@ -1,10 +1,15 @@
 """What training one model leaves behind."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
+
+from tlkit.backbones import load_backbone
+from tlkit.classifier import build_classifier
+from tlkit.freezing import set_trained
 
 
 @dataclass(kw_only=True)
@@ -55,6 +60,33 @@ class Record:
 
 @dataclass(kw_only=True)
 class Run(Record):
-    """A record and the trained `model`: pixel values 0 to 255 -> probabilities."""
+    """A record, and the trained weights.
 
-    model: keras.Model = field(repr=False)
+    Attributes:
+        weights: of the classifier at the best epoch.
+        input_shape: (height, width, 3) of the backbone.
+        image_shape: (height, width, 3) of the images.
+    """
+
+    weights: list[np.ndarray] = field(repr=False)
+    input_shape: tuple[int, int, int]
+    image_shape: tuple[int, int, int]
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """The trained model: pixel values 0 to 255 [n, h, w, 3] -> probabilities [n, classes].
+
+        It is built when it is first asked for, frozen and compiled as it was trained.
+        """
+        network = load_backbone(self.backbone, weights=None, input_shape=self.input_shape)
+        classes = self.test_predictions.shape[1]
+        model = build_classifier(network, classes, self.image_shape)
+        model.set_weights(self.weights)
+        trained = [row["stage"] for row in self.trainable_table if row["trainable"]]
+        set_trained(model, trained, batchnorm=self.settings["batchnorm"])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def record(self) -> Record:
+        """Return the record without the weights."""
+        return Record(**{f.name: getattr(self, f.name) for f in fields(Record)})

@@ -3,12 +3,13 @@
 import platform
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import lru_cache
 
 import keras
+import numpy as np
 
 from tlkit.backbones import Backbone, load_backbone
-from tlkit.classifier import build_classifier, shared_classifier
+from tlkit.classifier import shared_classifier
 from tlkit.dataset import Dataset
 from tlkit.engine import Engine
 from tlkit.epochs import BestEpoch
@@ -113,10 +114,8 @@ def fit(
     if plan.weights == "random":
         batchnorm = "update"
     with _one_at_a_time:
-        keras.utils.set_random_seed(seed)
-        network = _start(backbone, plan, input_size)
-        image_shape = dataset.train.images.shape[1:]
-        model = build_classifier(network, dataset.num_classes, image_shape)
+        network, start_weights = _start(backbone, plan, input_size, dataset.num_classes, seed)
+        image_shape = tuple(dataset.train.images.shape[1:])
         architecture = (network.name, network.input_shape, image_shape, dataset.num_classes)
         steps = steps_per_epoch or max(LEAST_STEPS, -(-len(dataset.train) // batch_size))
         phases = allot_epochs(plan, epochs)
@@ -137,7 +136,7 @@ def fit(
             measure=precision == "auto",
         )
         shared = engine.shared.model
-        shared.set_weights(model.get_weights())
+        shared.set_weights(start_weights)
         best = BestEpoch(dataset.validation.labels, patience, on_epoch)
         seconds = 0.0
         for number, (phase, count) in enumerate(phases):
@@ -151,12 +150,8 @@ def fit(
                 weights = engine.best_weights(number, best)
         shared.set_weights(weights)
         test_predictions = engine.test_predictions(best.phase)
-    model.set_weights(weights)
-    set_trained(model, plan.trained, batchnorm=batchnorm)
-    model.compile(
-        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
-    )
-    table = trainable_report(model)
+        set_trained(shared, plan.trained, batchnorm=batchnorm)
+        table = trainable_report(shared)
     return Run(
         dataset=dataset.name,
         backbone=network.name,
@@ -167,7 +162,7 @@ def fit(
         metrics=classification_metrics(dataset.test.labels, test_predictions),
         seconds=seconds,
         trainable_parameters=int(table["trainable"].sum()),
-        total_parameters=model.count_params(),
+        total_parameters=shared.count_params(),
         best_epoch=best.epoch,
         epochs=len(best.history["loss"]),
         validation_predictions=best.predictions,
@@ -191,19 +186,33 @@ def fit(
             "python": platform.python_version(),
         },
         engine=engine.facts,
-        model=model,
+        weights=weights,
+        input_shape=network.input_shape,
+        image_shape=image_shape,
     )
 
 
-def _start(backbone: str | Backbone, plan: Strategy, input_size: int | None) -> Backbone:
-    """Build the backbone that the run may change, with the weights it starts from."""
-    if isinstance(backbone, Backbone):
-        own = load_backbone(backbone.name, weights=None, input_shape=backbone.input_shape)
-        own.model.set_weights(backbone.model.get_weights())
-        return replace(own, weights=backbone.weights)
+def _start(
+    backbone: str | Backbone, plan: Strategy, input_size: int | None, classes: int, seed: int
+) -> tuple[Backbone, list[np.ndarray]]:
+    """Return the backbone, which must not be changed, and all weights that the run starts from."""
     shape = None if input_size is None else (input_size, input_size, 3)
-    weights = None if plan.weights == "random" else "default"
-    return load_backbone(backbone, weights=weights, input_shape=shape)
+    if isinstance(backbone, Backbone):
+        network = backbone
+    elif plan.weights == "random":
+        network = load_backbone(backbone, weights=None, input_shape=shape, seed=seed)
+    else:
+        network = _pretrained(backbone, shape)
+    keras.utils.set_random_seed(seed)
+    head = keras.layers.Dense(int(classes), name="classes")
+    head.build((None, network.model.output.shape[-1]))
+    return network, network.model.get_weights() + head.get_weights()
+
+
+@lru_cache(maxsize=2)
+def _pretrained(backbone: str, shape: tuple[int, int, int] | None) -> Backbone:
+    """Read a backbone's weights once for all runs."""
+    return load_backbone(backbone, input_shape=shape)
 
 
 def _default_rate(phase: Phase, plan: Strategy, network: Backbone) -> float:
