@@ -13,6 +13,9 @@ RELEASE_AFTER = 64 * 2**20  # bytes read from a file before its pages are given 
 class Batches(keras.utils.PyDataset):
     """Batches of images (or features) with their labels, shuffled anew in every epoch.
 
+    Call `fit` with `shuffle=False`: Keras would shuffle the batches a second time, from a generator
+    of random numbers that all Keras code shares, so that runs would not repeat.
+
     Args:
         images: [n, ...], any array that NumPy can index, memory-mapped ones included; or a list
             of such arrays, which belong together row by row. With `views`, [views * n, ...].

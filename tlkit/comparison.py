@@ -15,11 +15,12 @@ from tlkit.dataset import SPLIT_NAMES, Dataset
 from tlkit.errors import InputError
 from tlkit.hashing import content_hash
 from tlkit.models import save_model
+from tlkit.parallel import carry_out, processes
 from tlkit.progress import RunProgress
 from tlkit.recommendation import best_record, recommend
 from tlkit.report import write_report
 from tlkit.runs import Record, Run
-from tlkit.strategies import get_strategy
+from tlkit.strategies import EVERYTHING, get_strategy
 from tlkit.training import fit
 
 ARRAYS = ("validation_predictions", "test_predictions")
@@ -56,6 +57,8 @@ def compare(
     epochs: int = 10,
     out: str | os.PathLike | None = None,
     progress: bool = True,
+    n_jobs: int = 1,
+    scheduler: str | None = None,
     **settings,
 ) -> Comparison:
     """Fit every backbone by every strategy from every seed, and say which to take.
@@ -72,6 +75,9 @@ def compare(
         out: folder for results.csv, report.html, best.keras and the single runs; None to write
             nothing.
         progress: show a progress bar on stderr.
+        n_jobs: processes on this machine, which divide its cores; -1 for one a core. Worth it for
+            small backbones on several cores.
+        scheduler: address of a Dask scheduler whose workers do the runs instead.
         **settings: further arguments of `tlkit.fit`.
 
     Returns:
@@ -90,24 +96,26 @@ def compare(
     """
     plan = _plan(backbones, strategies, seeds)
     store = _Store(Path(out), dataset, settings | {"epochs": epochs}) if out else None
-    records = []
-    with RunProgress(total=len(plan), epochs=epochs, shown=progress) as bar:
-        for backbone, strategy, seed in plan:
-            bar.start(f"{backbone} {strategy} seed {seed}")
-            record = store.load(backbone, strategy, seed) if store else None
-            if record is None:
-                run = fit(
-                    dataset,
-                    backbone=backbone,
-                    strategy=strategy,
-                    seed=seed,
-                    epochs=epochs,
-                    on_epoch=bar.epoch,
-                    **settings,
-                )
-                record = store.save(run) if store else run.record()
-            records.append(record)
-            bar.finish(f"validation accuracy {record.validation_metrics['accuracy']:.3f}")
+    found = store.load_all(plan) if store else {}
+    missing = [key for key in _lowest_cut_first(plan) if key not in found]
+    common: dict[str, Any] = settings | {"epochs": epochs}
+    tasks: list[dict[str, Any]] = [
+        dict(zip(("backbone", "strategy", "seed"), key, strict=True)) for key in missing
+    ]
+    elsewhere = scheduler is not None or processes(n_jobs) > 1
+    with RunProgress(total=len(plan), epochs=None if elsewhere else epochs, shown=progress) as bar:
+        for record in found.values():
+            bar.finish(record)
+        if elsewhere:
+            tasks = [common | task for task in tasks]
+            runs = carry_out(tasks, dataset, n_jobs=n_jobs, scheduler=scheduler)
+        else:
+            runs = (fit(dataset, on_epoch=bar.epoch(**task), **common, **task) for task in tasks)
+        for run in runs:
+            record = store.save(run) if store else run.record()
+            found[run.backbone, run.strategy, run.seed] = record
+            bar.finish(record)
+    records = [found[key] for key in plan]
     table = results_table(records)
     comparison = Comparison(
         dataset_summary=summarise(dataset),
@@ -152,6 +160,20 @@ def summarise(dataset: Dataset) -> dict[str, Any]:
         "skipped": [list(entry) for entry in dataset.skipped],
         "loaded_with": dataset.loaded_with,
     }
+
+
+def _lowest_cut_first(plan: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
+    """Order runs so that what is kept of a frozen part serves those that freeze more.
+
+    The outputs of four frozen stages are on the way to those of five, not the reverse.
+    """
+
+    def frozen(key: tuple[str, str, int]) -> int:
+        phases = get_strategy(key[1]).phases
+        depths = [EVERYTHING.index(phase.trained[0]) for phase in phases]
+        return min((depth for depth in depths if depth > 0), default=len(EVERYTHING))
+
+    return sorted(plan, key=frozen)
 
 
 def _plan(backbones, strategies, seeds) -> list[tuple[str, str, int]]:
@@ -205,6 +227,10 @@ class _Store:
             return None
         with np.load(path.with_suffix(".npz")) as arrays:
             return Record(**json.loads(path.read_text("utf-8")), **{k: arrays[k] for k in ARRAYS})
+
+    def load_all(self, plan: Sequence[tuple[str, str, int]]) -> dict[tuple, Record]:
+        """Return those runs of a plan that are finished."""
+        return {key: record for key in plan if (record := self.load(*key)) is not None}
 
     def save(self, run: Run) -> Record:
         """Write a run; its record comes last and marks it finished."""

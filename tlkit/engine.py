@@ -83,7 +83,8 @@ class Engine:
         trainer.restart(rate)
         best.start_phase(number, lambda: self._predict(trainer.cut, validation))
         start = time.perf_counter()
-        trainer.model.fit(batches, epochs=epochs, callbacks=[best], verbose=0)
+        # `shuffle` would draw the order of the batches from a generator that all Keras code shares.
+        trainer.model.fit(batches, epochs=epochs, shuffle=False, callbacks=[best], verbose=0)
         return time.perf_counter() - start
 
     def best_weights(self, number: int, best: BestEpoch) -> list[np.ndarray]:
