@@ -12,6 +12,7 @@ import pandas as pd
 
 from tlkit.applications import APPLICATIONS, build_application
 from tlkit.errors import InputError
+from tlkit.initial import draw_weights
 from tlkit.mini import MINI, build_mini
 from tlkit.weights import load_weights
 
@@ -83,8 +84,7 @@ def load_backbone(
             Keras' cache, else from the network), None for random ones, or "default" for whichever
             of the first two the backbone has.
         input_shape: (height, width, 3) in pixels; None for the size of its training images.
-        seed: makes random weights reproducible, by way of `keras.utils.set_random_seed`. Without
-            effect on loaded weights.
+        seed: of random weights, which then depend on nothing else. Without effect on loaded ones.
 
     Returns:
         The backbone; each call builds a new model.
@@ -111,8 +111,6 @@ def load_backbone(
             "the full-size ones."
         )
     shape = _checked_shape(name, input_shape)
-    if chosen is None and seed is not None:
-        keras.utils.set_random_seed(seed)
     if name in MINI:
         model, mode = build_mini(name, shape), "tf"
         if chosen is not None:
@@ -121,6 +119,8 @@ def load_backbone(
         model = build_application(name, weights=chosen, input_shape=shape)
         model.name = name
         mode = APPLICATIONS[name].mode
+    if chosen is None and seed is not None:
+        draw_weights(model, seed)
     entry = MINI[name] if name in MINI else APPLICATIONS[name]
     return Backbone(
         name=name,

@@ -16,6 +16,7 @@ from tlkit.epochs import BestEpoch
 from tlkit.errors import InputError
 from tlkit.evaluation import classification_metrics
 from tlkit.freezing import assert_only_trained, set_trained, trainable_report, weight_snapshot
+from tlkit.initial import draw_weights
 from tlkit.mini import MINI
 from tlkit.precision import PRECISIONS
 from tlkit.runs import Run
@@ -203,9 +204,10 @@ def _start(
         network = load_backbone(backbone, weights=None, input_shape=shape, seed=seed)
     else:
         network = _pretrained(backbone, shape)
-    keras.utils.set_random_seed(seed)
-    head = keras.layers.Dense(int(classes), name="classes")
-    head.build((None, network.model.output.shape[-1]))
+    keras.utils.set_random_seed(seed)  # nothing here draws from it, but a layer of the user's may
+    pooled = keras.Input((network.model.output.shape[-1],))
+    head = keras.Sequential([pooled, keras.layers.Dense(int(classes), name="classes")])
+    draw_weights(head, seed)
     return network, network.model.get_weights() + head.get_weights()
 
 
