@@ -14,7 +14,7 @@ from tlkit.dataset import Dataset, Split
 from tlkit.errors import InputError
 from tlkit.freezing import set_trained
 from tlkit.graph import fingerprints, frontier, submodel, unfold
-from tlkit.initial import draw_weights
+from tlkit.initial import head_weights
 from tlkit.precision import measure_precision
 from tlkit.prefix import Pixels, features
 from tlkit.strategies import allot_epochs, get_strategy
@@ -57,8 +57,8 @@ def plain_keras(dataset, network, strategy, seed, epochs, steps, batch_size, rat
     """Train the whole network in the plain Keras way; return its weights after each epoch."""
     model = build_classifier(network, dataset.num_classes, dataset.train.images.shape[1:])
     width = network.model.output.shape[-1]
-    head = keras.Sequential([keras.Input((width,)), keras.layers.Dense(dataset.num_classes)])
-    model.set_weights(network.model.get_weights() + draw_weights(head, seed).get_weights())
+    head = head_weights(width, dataset.num_classes, seed)
+    model.set_weights(network.model.get_weights() + head)
     weights = []
     for number, (phase, count) in enumerate(allot_epochs(get_strategy(strategy), epochs)):
         set_trained(model, phase.trained)

@@ -9,7 +9,7 @@ from tlkit.batches import Batches
 from tlkit.classifier import build_classifier, shared_classifier
 from tlkit.errors import InputError
 from tlkit.freezing import set_trained, weight_snapshot
-from tlkit.initial import draw_weights
+from tlkit.initial import head_weights
 from tlkit.runs import Record
 from tlkit.strategies import STRATEGIES, get_strategy
 from tlkit.training import fit
@@ -56,8 +56,7 @@ def test_cached_features_train_the_head_that_plain_keras_trains(tiny_dataset):
     run = fit(tiny_dataset, strategy="feature_extraction", seed=3, **(QUICK | {"epochs": 1}))
     network = load_backbone("mini_resnet", input_shape=(32, 32, 3))
     model = set_trained(build_classifier(network, 3, (32, 32, 3)), ["head"])
-    head = keras.Sequential([keras.Input((128,)), keras.layers.Dense(3)])
-    model.set_weights(model.get_weights()[:-2] + draw_weights(head, 3).get_weights())
+    model.set_weights(model.get_weights()[:-2] + head_weights(128, 3, seed=3))
     model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     train = tiny_dataset.train
     model.fit(

@@ -59,6 +59,13 @@ def compare(
     learning_rate: Annotated[
         float | None, typer.Option(help="Adam's learning rate; by strategy and backbone.")
     ] = None,
+    precision: Annotated[
+        str, typer.Option(help="Of frozen parts: float32, bfloat16, or auto to measure.")
+    ] = "float32",
+    jobs: Annotated[int, typer.Option(help="Processes on this machine; -1 for one a core.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask scheduler, tcp://HOST:PORT, to do the runs.")
+    ] = None,
 ) -> None:
     """Say which strategy and backbone suit these images: report.html, results.csv, best.keras."""
     import_keras_quietly()
@@ -82,12 +89,68 @@ def compare(
         out=folder,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        precision=precision,
+        n_jobs=jobs,
+        scheduler=scheduler,
     )
     _print_table(_means(comparison.table))
     if dataset.skipped:
         typer.echo(f"{len(dataset.skipped)} file(s) skipped; the report lists them.")
     typer.echo(f"\n{comparison.recommendation}\n")
     typer.echo(f"Report, table and model: {folder / 'report.html'}, results.csv, best.keras")
+
+
+@app.command()
+def head(
+    data: Annotated[str, typer.Argument(help="Name of a data set, or a folder of class folders.")],
+    backbone: Annotated[str, typer.Option(help="See `tlkit doctor`.")] = "mini_resnet",
+    trials: Annotated[int, typer.Option(min=1, help="Settings to try.")] = 20,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each setting.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs for each seed.")] = 10,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for trials.csv, to go on from; none if not given.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the images in pixels; what the backbone expects.")
+    ] = None,
+    train_per_class: Annotated[
+        int | None, typer.Option(min=1, help="Labelled images of each class to train on; all.")
+    ] = None,
+    split_seed: Annotated[
+        int, typer.Option(min=0, help="Decides which image is in which split.")
+    ] = 0,
+) -> None:
+    """Search learning rate and weight decay for feature_extraction, beside logistic regression."""
+    import_keras_quietly()
+    from tlkit.backbones import list_backbones
+    from tlkit.datasets import load_dataset
+    from tlkit.head_search import search_head
+
+    sizes = list_backbones().set_index("name")["input_size"]
+    side = size or int(sizes.get(backbone, 64))
+    found = search_head(
+        load_dataset(data, size=side, train_per_class=train_per_class, seed=split_seed),
+        backbone=backbone,
+        trials=trials,
+        seeds=seeds,
+        epochs=epochs,
+        out=out,
+    )
+    digits = {"validation_accuracy": 3, "spread": 3, "validation_loss": 3, "seconds": 1}
+    view = found.table.head(5).round(digits)
+    view["learning_rate"] = view["learning_rate"].map("{:.2g}".format)
+    view["weight_decay"] = view["weight_decay"].map("{:g}".format)
+    short = {"learning_rate": "rate", "weight_decay": "decay", "spread": "±"}
+    short |= {"validation_accuracy": "val.", "validation_loss": "val. loss"}
+    _print_table(view.rename(columns=short))
+    probe = found.probe
+    typer.echo(
+        f"\nLogistic regression (C = {probe.C:g}): validation accuracy "
+        f"{probe.validation_metrics['accuracy']:.3f}, test accuracy {probe.metrics['accuracy']:.3f}"
+    )
+    typer.echo(f"Tuned head: test accuracy {found.test_accuracy}\n\n{found.conclusion}")
+    if out is not None:
+        typer.echo(f"\nAll trials: {out / 'trials.csv'}")
 
 
 @app.command()

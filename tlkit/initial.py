@@ -44,3 +44,22 @@ def draw_weights(model: keras.Model, seed: int) -> keras.Model:
             drawn = type(initializer).from_config(config)(kernel.shape, dtype=kernel.dtype)
             kernel.assign(drawn)
     return model
+
+
+def head_weights(features: int, classes: int, seed: int) -> list[np.ndarray]:
+    """Draw what the head of a classifier starts from.
+
+    Args:
+        features: number of pooled features.
+        classes: number of classes.
+        seed: of the kernel.
+
+    Returns:
+        Kernel float32 [features, classes] and bias float32 [classes].
+
+    Example:
+        >>> [weight.shape for weight in head_weights(128, 10, seed=0)]
+        [(128, 10), (10,)]
+    """
+    head = keras.Sequential([keras.Input((features,)), keras.layers.Dense(int(classes))])
+    return draw_weights(head, seed).get_weights()

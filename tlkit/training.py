@@ -16,7 +16,7 @@ from tlkit.epochs import BestEpoch
 from tlkit.errors import InputError
 from tlkit.evaluation import classification_metrics
 from tlkit.freezing import assert_only_trained, set_trained, trainable_report, weight_snapshot
-from tlkit.initial import draw_weights
+from tlkit.initial import head_weights
 from tlkit.mini import MINI
 from tlkit.precision import PRECISIONS
 from tlkit.runs import Run
@@ -205,10 +205,8 @@ def _start(
     else:
         network = _pretrained(backbone, shape)
     keras.utils.set_random_seed(seed)  # nothing here draws from it, but a layer of the user's may
-    pooled = keras.Input((network.model.output.shape[-1],))
-    head = keras.Sequential([pooled, keras.layers.Dense(int(classes), name="classes")])
-    draw_weights(head, seed)
-    return network, network.model.get_weights() + head.get_weights()
+    head = head_weights(network.model.output.shape[-1], classes, seed)
+    return network, network.model.get_weights() + head
 
 
 @lru_cache(maxsize=2)
