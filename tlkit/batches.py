@@ -1,13 +1,12 @@
 """Feeds images to Keras batch by batch, so that only one batch at a time is in memory."""
 
-import mmap
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-RELEASE_AFTER = 64 * 2**20  # bytes read from a file before its pages are given back
+from tlkit.mapped import RELEASE_AFTER, release
 
 
 class Batches(keras.utils.PyDataset):
@@ -84,16 +83,11 @@ class Batches(keras.utils.PyDataset):
 
 
 class Reader:
-    """Reads rows of arrays, and gives back the memory through which mapped files are read.
-
-    The pages of a mapped file count as the process's memory until they are given back. The system
-    keeps them as long as it has room, so reading them again costs little.
-    """
+    """Reads rows of arrays, and gives back the memory through which mapped files are read."""
 
     def __init__(self, arrays: Sequence[np.ndarray]):
         """Read from `arrays`, which have the same number of rows."""
         self.arrays = arrays
-        self._maps = [found for array in arrays if (found := _mapping(array)) is not None]
         self._read = 0
 
     def read(self, rows: np.ndarray | slice) -> list[np.ndarray]:
@@ -107,15 +101,5 @@ class Reader:
     def release(self) -> None:
         """Give back the memory that has been used for reading."""
         self._read = 0
-        for mapping in self._maps:
-            mapping.madvise(mmap.MADV_DONTNEED)
-
-
-def _mapping(array: np.ndarray) -> mmap.mmap | None:
-    """Find the mapped file that an array is part of; None where it is in ordinary memory."""
-    if not hasattr(mmap, "MADV_DONTNEED") or getattr(array, "mode", "c") == "c":
-        return None  # giving back a copy-on-write page would lose what was written to it
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        base = base.base
-    return base if isinstance(base, mmap.mmap) else None
+        for array in self.arrays:
+            release(array)

@@ -11,9 +11,11 @@ import numpy as np
 
 from tlkit.dataset import Dataset, Split, image_size, stratified_split, take_per_class
 from tlkit.errors import InputError
-from tlkit.image_files import MEMORY_LIMIT, image_suffixes, read_images, why_unreadable
+from tlkit.image_files import image_suffixes, read_images, why_unreadable
+from tlkit.mapped import release
 
 LAYOUT = "class/*.jpg or train|validation|test/class/*.jpg"
+LARGEST_FILE = 2**30  # bytes
 MANY_SKIPPED = 0.1  # share of the files from which on a warning is given
 SPLIT_OF_FOLDER = {
     "train": "train",
@@ -70,7 +72,7 @@ def load_folder(
         progress: show a bar on standard error while more than 200 files are read.
 
     Returns:
-        The dataset. Beyond 1 GiB its pixels lie in a file in the cache folder, which is removed
+        The dataset. Beyond 256 MiB its pixels lie in a file in the cache folder, which is removed
         when they are no longer used.
 
     Raises:
@@ -209,7 +211,7 @@ def _why_not(entry: os.DirEntry) -> str | None:
         return "not a regular file"
     if suffix.lower() not in image_suffixes():
         return f"not an image file that can be read (suffix {suffix!r})"
-    if status.st_size > MEMORY_LIMIT:
+    if status.st_size > LARGEST_FILE:
         return f"too large: {status.st_size / 2**30:.1f} GiB"
     return None if status.st_size else "empty file (0 bytes)"
 
@@ -268,6 +270,8 @@ def _bring_to_front(rows: np.ndarray, order: np.ndarray) -> None:
             source = order[source]
         if source != place:
             rows[[place, source]] = rows[[source, place]]
+        if place % 256 == 0:
+            release(rows)
 
 
 def _unexpected(skipped: Skipped) -> Skipped:

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tlkit.mapped import release
+
 ROWS = 256  # read at a time, so that a memory-mapped array stays on disk
 
 
@@ -21,7 +23,8 @@ def content_hash(arrays: Iterable[np.ndarray]) -> str:
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())
         for start in range(0, len(array), ROWS) if array.ndim else ():
-            digest.update(np.ascontiguousarray(array[start : start + ROWS]).tobytes())
+            digest.update(np.ascontiguousarray(array[start : start + ROWS]).data)
+            release(array)
         if not array.ndim:
             digest.update(array.tobytes())
     return digest.hexdigest()

@@ -21,9 +21,10 @@ from rich.progress import Progress
 
 from tlkit.dataset import image_size
 from tlkit.errors import InputError
+from tlkit.mapped import release
 from tlkit.paths import cache_folder
 
-MEMORY_LIMIT = 2**30  # bytes of pixels; beyond, they lie in a file
+MEMORY_LIMIT = 2**28  # bytes of pixels; beyond, they lie in a file
 
 
 def read_image(path: str | os.PathLike, size: int | tuple[int, int] = 64) -> np.ndarray:
@@ -82,6 +83,7 @@ def read_images(
         warnings.simplefilter("ignore")  # what Pillow warns of is damaged or not; both are handled
         for i in bar.track(range(0, len(paths), 64), description="Reading images"):
             list(pool.map(read, range(i, min(i + 64, len(paths)))))
+            release(images)
     return images, digests, reasons
 
 
