@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from results_file import machine, put
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
 COUNTS = (1_000, 5_000, 20_000)
 SIDE, CLASSES = 160, 4
 MEASURED = """
@@ -91,11 +91,8 @@ def main():
         lines.append(f"| {count:,} | {before:,.0f} | {peak:,.0f} | {seconds:.0f} |")
         print(lines[-1], flush=True)
     if given.write:
-        begin, end = "<!-- bench_memory begin -->", "<!-- bench_memory end -->"
-        head, rest = RESULTS.read_text("utf-8").split(begin)
         command = f"python benchmarks/bench_memory.py --backbone {given.backbone} --write"
-        body = f"\n`{command}`:\n\n" + "\n".join(lines) + "\n"
-        RESULTS.write_text(head + begin + body + end + rest.split(end)[1], "utf-8")
+        put("bench_memory", f"`{command}` on {machine()}:\n\n" + "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import argparse
 import functools
 import json
 import os
-import platform
 import re
 import resource
 import subprocess
@@ -31,8 +30,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-import psutil
 import tensorflow as tf
+from results_file import machine, put
 
 import tlkit
 from tlkit import feature_cache
@@ -48,7 +47,6 @@ from tlkit.prefix import Pixels, features
 from tlkit.strategies import allot_epochs, get_strategy
 from tlkit.training import _default_rate, fit
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
 IMAGES, HELD_OUT, BATCH, SEEDS = 600, 150, 32, 3
 
 
@@ -70,10 +68,10 @@ class Scenario:
 
 SCENARIOS = [
     Scenario("feature_extraction", "mobilenet_v2", 160, ("feature_extraction",), 10, 10, 3, 2, 8.0),
-    Scenario("partial", "mobilenet_v2", 160, ("partial",), 10, 3, 3, 1, 1.4),
-    Scenario("full", "mobilenet_v2", 160, ("full",), 10, 1, 2, 2, 0.97),
-    Scenario("partial_resnet50", "resnet50", 160, ("partial",), 10, 2, 1, 1, 1.4),
-    Scenario("comparison_mini", "mini_resnet", 64, COMMON_STRATEGIES, 10, 2, 2, 1, 4.0, SEEDS),
+    Scenario("partial", "mobilenet_v2", 160, ("partial",), 10, 3, 2, 1, 1.4),
+    Scenario("full", "mobilenet_v2", 160, ("full",), 5, 1, 1, 2, 0.97),
+    Scenario("partial_resnet50", "resnet50", 160, ("partial",), 3, 2, 1, 1, 1.4),
+    Scenario("comparison_mini", "mini_resnet", 64, COMMON_STRATEGIES, 10, 2, 1, 1, 4.0, SEEDS),
     Scenario("comparison", "mobilenet_v2", 160, COMMON_STRATEGIES, 10, 0, 1, 0, 2.0, SEEDS),
 ]
 
@@ -401,15 +399,6 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
 
 
-def machine():
-    """Describe what the figures were measured on."""
-    return (
-        f"{os.cpu_count()} cores ({platform.processor() or platform.machine()}), "
-        f"{psutil.virtual_memory().total / 2**30:.0f} GiB, Python {platform.python_version()}, "
-        f"TensorFlow {tf.__version__}, Keras {keras.__version__}"
-    )
-
-
 def table(rows):
     """Show the results as a Markdown table."""
     lines = [
@@ -438,9 +427,8 @@ def table(rows):
         f"{row['scenario']}: the steps that train everything need {row['least_seconds']:.1f} s at "
         f"the least (bare passes, no optimiser), so at most "
         f"{row['plain_seconds']['median'] / row['least_seconds']:.1f} times is possible at this "
-        f"cost of a step; "
-        f"accuracy varies by {row['seed_spread']:.4f} from seed to seed, and the plain loop takes its "
-        "last epoch where tlkit takes the best on validation."
+        f"cost of a step; accuracy varies by {row['seed_spread']:.4f} from seed to seed, and the "
+        "plain loop takes its last epoch where tlkit takes the best on validation."
         for row in rows
         if row.get("least_seconds")
     ]
@@ -486,20 +474,11 @@ def main():
             print(f"{scenario.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
     print(machine(), table(rows), sep="\n\n")
     if given.write:
-        write(rows, given.quick)
+        command = " ".join(["python benchmarks/bench_training.py", *sys.argv[1:]])
+        put("bench_training", f"`{command}` on {machine()}:\n\n{table(rows)}")
     if given.json:
         print(json.dumps({"machine": machine(), "results": rows}))
     return None
-
-
-def write(rows, quick):
-    """Put the table between its two marks in RESULTS.md."""
-    begin, end = "<!-- bench_training begin -->", "<!-- bench_training end -->"
-    command = f"python benchmarks/bench_training.py{' --quick' if quick else ''} --write"
-    text = RESULTS.read_text("utf-8")
-    head, rest = text.split(begin)
-    body = f"\n`{command}` on {machine()}:\n\n{table(rows)}\n"
-    RESULTS.write_text(head + begin + body + end + rest.split(end)[1], "utf-8")
 
 
 if __name__ == "__main__":

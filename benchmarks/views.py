@@ -4,7 +4,7 @@
 
 On wild_digits, 20 labels a class, mini_resnet, frozen up to its fourth stage or altogether, over
 five seeds. Each run is appended to data/results/views.csv when it is finished, so that an
-interrupted call goes on; the table is printed from that file.
+interrupted call goes on; the table in RESULTS.md is made from that file.
 """
 
 import os
@@ -13,9 +13,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pandas as pd
 from reference_results import append, finished
+from results_file import put
+from scipy.stats import t
 
 import tlkit
-from tlkit.evaluation import accuracy_interval  # noqa: F401
 from tlkit.paths import DATA
 
 PATH = DATA / "results" / "views.csv"
@@ -52,8 +53,29 @@ def main():
                 }
                 append(PATH, row)
     table = pd.read_csv(PATH)
-    means = table.groupby(KEY[:2], sort=False)[["test_accuracy", "seconds"]].agg(["mean", "std"])
-    print(means.round(3).to_string())
+    put("views", "`python benchmarks/views.py`:\n\n" + as_markdown(table))
+
+
+def as_markdown(table):
+    """Means over seeds, with their spread and the difference from new copies in every epoch."""
+    lines = [
+        "| strategy | views | test accuracy | standard deviation | difference from new copies, "
+        "95 % interval over seeds | seconds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for strategy, rows in table.groupby("strategy", sort=False):
+        accuracy = rows.pivot(index="seed", columns="views", values="test_accuracy")
+        for views in [name for name, _ in CHOICES]:
+            one = accuracy[views]
+            gap = one - accuracy["new every epoch"]
+            half = t.ppf(0.975, len(gap) - 1) * gap.sem()
+            interval = f"{gap.mean():+.3f} [{gap.mean() - half:+.3f}, {gap.mean() + half:+.3f}]"
+            seconds = rows.loc[rows["views"] == views, "seconds"].mean()
+            lines.append(
+                f"| {strategy} | {views} | {one.mean():.3f} | {one.std():.3f} | "
+                f"{'' if views == 'new every epoch' else interval} | {seconds:.1f} |"
+            )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

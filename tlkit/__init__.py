@@ -19,6 +19,7 @@ _HOME_OF = {
     "weight_snapshot": "freezing",
     "fit": "training",
     "compare": "comparison",
+    "search_head": "head_search",
     "record": "evidence",
 }
 

@@ -106,7 +106,7 @@ class SharedClassifier:
         """Take over `model`, whose weights and `trainable` flags will be overwritten."""
         self.model = model
         self.graph: Graph = unfold(model)
-        self._functions: dict[tuple, tf.types.experimental.PolymorphicFunction] = {}
+        self._functions: dict[tuple, tf.types.experimental.ConcreteFunction] = {}
         self._trainers: dict[tuple, Trainer] = {}
 
     def trainer(
@@ -169,8 +169,11 @@ class SharedClassifier:
             # Of any number of images: otherwise a smaller last batch would be traced again.
             shapes = [(None, *self.graph.shapes[i]) for i in start]
             signature = [tf.TensorSpec(s, t) for s, t in zip(shapes, types, strict=True)]
-            self._functions[key] = tf.function(compute, input_signature=signature)
-        return [x.numpy() for x in self._functions[key](*arrays)]
+            # Concrete: TensorFlow would warn that functions of one name are traced again and again.
+            function = tf.function(compute, input_signature=signature)
+            self._functions[key] = function.get_concrete_function()
+        tensors = [tf.convert_to_tensor(array) for array in arrays]
+        return [x.numpy() for x in self._functions[key](*tensors)]
 
 
 def worthwhile_cut(graph: Graph) -> tuple[int, ...]:

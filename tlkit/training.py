@@ -80,7 +80,8 @@ def fit(
             Keras layer, or a function of a batch. Every epoch sees new copies, so that all of the
             network runs on every batch.
         views: with `augmentation`: this many augmented copies of each image pass the frozen part
-            once, and the epochs draw from them. Faster, and not the same as new copies.
+            once, and the epochs draw from them. Faster, and not the same as new copies: on
+            wild_digits 1 to 7 points of accuracy were lost (benchmarks/RESULTS.md).
         precision: of the frozen part: "float32", "bfloat16", or "auto" for the faster of the two
             if their features agree (`tlkit.precision`). The trained part is always float32.
         cache: keep the outputs of the frozen part. False runs it again in every epoch.

@@ -220,11 +220,13 @@ for task, sizes in (("digits", (5, 100)), ("wild_digits", (5, 20, 100))):
 # labels. So "the smaller the set, the more transfer helps" needs a condition: it holds **once training
 # from scratch works at all**. Before that, one end of the curve is at the floor.
 #
-# Is the wild task impossible from scratch, then? With all labels, more than 8,000 pictures, it is not:
+# Is the wild task impossible from scratch, then? With every label that there is and more steps it is not:
 
 # %%
 families = pd.read_csv("../data/results/pretraining.csv", dtype={"labels": str})
 everything = families.query("family == 'mini_resnet' and labels == 'all'")
+pictures = len(tlkit.load_dataset("wild_digits").train)
+print(f"{pictures:,} pictures to train on")
 print(everything.groupby(["target", "start"])["test_accuracy"].agg(["mean", "std", "count"]).round(3))
 
 # %%
