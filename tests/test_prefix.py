@@ -212,6 +212,17 @@ def test_augmentation_runs_everything_and_views_are_kept(tiny_dataset):
     assert {2 * len(tiny_dataset.train), 3 * len(tiny_dataset.train)} <= rows
 
 
+def test_seeds_share_their_views_and_other_augmentations_have_their_own(tiny_dataset, calls):
+    options = QUICK | {"strategy": "feature_extraction", "views": 2}
+    for seed in (0, 1):
+        fit(tiny_dataset, augmentation=["noise", "flip"], seed=seed, **options)
+    rows = 2 * len(tiny_dataset.train) + len(tiny_dataset.validation)
+    rows += len(tiny_dataset.test)
+    assert sum(count for *_, count in passes(calls)) == rows
+    fit(tiny_dataset, augmentation=["noise"], **options)
+    assert sum(count for *_, count in passes(calls)) == rows + 2 * len(tiny_dataset.train)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

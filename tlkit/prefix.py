@@ -15,7 +15,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -73,13 +73,22 @@ class Views:
                 "augmentations or a Keras layer, or leave views out"
             )
         self.views, self.rows = views, len(views)
-        facts = [layer.get_config(), views.views, content_hash([views.images])]
-        text = json.dumps(facts, sort_keys=True, default=repr)
+        described = _nameless(keras.saving.serialize_keras_object(layer))
+        arrays = content_hash([views.images, *layer.get_weights()])
+        text = json.dumps([described, views.views, arrays], sort_keys=True, default=repr)
         self.digest = hashlib.sha256(text.encode()).hexdigest()
 
     def blocks(self, size: int) -> Iterator[np.ndarray]:
         """Give the copies in order; a view's last block may be smaller."""
         return self.views.blocks(BATCH)
+
+
+def _nameless(described: Any) -> Any:
+    """Leave out the names that Keras counts up, which tell equal layers apart."""
+    if isinstance(described, dict):
+        idle = ("name", "shared_object_id", "build_config")
+        return {k: _nameless(v) for k, v in described.items() if k not in idle}
+    return [_nameless(v) for v in described] if isinstance(described, list) else described
 
 
 def affordable(shared: SharedClassifier, cut: Sequence[int], rows: int) -> bool:
