@@ -117,9 +117,7 @@ def load_folder(
         start += len(place)
     name = _text(root.resolve().name)
     description = f"The folder {name!r}: {len(files)} images, {len(skipped)} files skipped."
-    train, validation, test = splits
-    listed = tuple(sorted(skipped))
-    return Dataset(name, class_names, train, validation, test, listed, description)
+    return Dataset(name, class_names, *splits, tuple(sorted(skipped)), description)
 
 
 def _class_folders(root: Path, skipped: Skipped) -> list[tuple[str, Path]]:
