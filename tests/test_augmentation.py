@@ -8,14 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from tlkit.augmentation import (
-    AUGMENTATIONS,
-    AugmentedViews,
-    as_augmentation,
-    augment,
-    build_augmentation,
-    preview,
-)
+from tlkit.augmentation import AUGMENTATIONS, as_augmentation, augment, build_augmentation
+from tlkit.augmented_views import AugmentedViews, preview
 from tlkit.batches import Batches
 from tlkit.errors import InputError
 

@@ -4,9 +4,8 @@ Keras' own layers do the work. Here they are collected, seeded and compiled.
 """
 
 import functools
-import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,52 +14,11 @@ import numpy as np
 from keras import layers
 
 from tlkit.errors import InputError
+from tlkit.random_window import FILL, RandomWindow
 
-# What lies beyond an image's edge is its mirror image: "constant" would add dark wedges and
-# "nearest" streaks, both of them edges that no photograph has and that a network can learn.
-FILL = "reflect"
 SEEDS_A_DRAW = 1000  # numbers reserved for one batch in each layer's sequence of seeds
 
 _lock = threading.Lock()  # a layer's seed is a variable that all threads share
-
-
-@keras.saving.register_keras_serializable("tlkit")
-class RandomWindow(layers.Layer):
-    """Crops each image to its own random window and resizes it, in training only.
-
-    `keras.layers.RandomCrop` draws one place for a whole batch and one size for ever; this layer
-    draws both for each image. The window keeps the image's proportions.
-
-    Args:
-        share: least length of the window's sides, as a share of the image's.
-        seed: of the windows.
-    """
-
-    def __init__(self, share: float, seed: int | None = None, **kwargs):
-        """See the class."""
-        super().__init__(**kwargs)
-        self.share, self.seed = share, seed
-        self.generator = keras.random.SeedGenerator(seed)
-
-    def call(self, images, training=False):
-        """Return the windows, at the size of the images [n, h, w, 3]."""
-        if not training:
-            return images
-        count, height, width, _ = keras.ops.shape(images)
-        # Random numbers of shape [n, 1]: a window's share, and where it lies in the room left.
-        share = keras.random.uniform((count, 1), self.share, 1.0, seed=self.generator)
-        left = keras.random.uniform((count, 1), seed=self.generator) * (1 - share) * (width - 1)
-        top = keras.random.uniform((count, 1), seed=self.generator) * (1 - share) * (height - 1)
-        none = keras.ops.zeros_like(share)
-        # Pixel (x, y) of the result is pixel (share x + left, share y + top) of the image.
-        rows = [share, none, left, none, share, top, none, none]
-        return keras.ops.image.affine_transform(
-            images, keras.ops.concatenate(rows, axis=1), fill_mode=FILL
-        )
-
-    def get_config(self) -> dict:
-        """Return what `from_config` needs."""
-        return {**super().get_config(), "share": self.share, "seed": self.seed}
 
 
 def _colour(seed, brightness, contrast, saturation, hue):
@@ -313,88 +271,3 @@ def as_augmentation(
     return Augmenter(
         value if callable(value) else build_augmentation(value, image_shape, seed=seed)
     )
-
-
-class AugmentedViews:
-    """Several augmented copies of each image, made while they are read.
-
-    Like an array of shape (views * n, h, w, 3) and dtype float32 that is never in memory as a
-    whole: first every image once, then every image again.
-
-    Args:
-        images: uint8 or float [n, h, w, 3]; may be memory-mapped, is read block by block.
-        augmentation: of `as_augmentation`, a Keras layer or a function.
-        views: copies of each image.
-
-    Raises:
-        InputError: `views` is less than 1.
-
-    Example:
-        >>> views = AugmentedViews(np.zeros((5, 8, 8, 3)), lambda images: images + 1, views=2)
-        >>> views.shape, [len(block) for block in views.blocks(4)]
-        ((10, 8, 8, 3), [4, 1, 4, 1])
-    """
-
-    def __init__(self, images: np.ndarray, augmentation: Callable, views: int):
-        """See the class."""
-        if views < 1:
-            raise InputError(f"views={views}; at least 1 is needed")
-        self.images, self.views = images, views
-        own = isinstance(augmentation, Augmenter)
-        self.augmentation = augmentation if own else Augmenter(augmentation)
-        self.shape = (views * len(images), *images.shape[1:])
-        self.dtype = np.dtype(np.float32)
-
-    def __len__(self) -> int:
-        """Count the augmented copies."""
-        return self.shape[0]
-
-    def blocks(self, batch_size: int = 64) -> Iterator[np.ndarray]:
-        """Make the copies in order; with the same block size they are the same each time.
-
-        Args:
-            batch_size: copies a block; a view's last block may be smaller.
-
-        Returns:
-            Iterator of float32 [at most batch_size, h, w, 3].
-        """
-        if batch_size < 1:
-            raise InputError(f"batch_size={batch_size}; at least 1 is needed")
-        starts = range(0, len(self.images), batch_size)
-        for draw, (_, start) in enumerate(itertools.product(range(self.views), starts)):
-            yield self.augmentation(self.images[start : start + batch_size], draw)
-
-
-def preview(batches: keras.utils.PyDataset, count: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Take the first images that `fit` would be given, from the very object passed to it.
-
-    Where the augmentation of the batches draws in sequence, this moves the sequence on.
-
-    Args:
-        batches: gives (images, labels); pixel values 0 to 255.
-        count: images wanted; fewer come where an epoch has fewer.
-
-    Returns:
-        Images, uint8 [count, h, w, 3], and their labels.
-
-    Raises:
-        InputError: `count` is less than 1.
-
-    Example:
-        >>> from tlkit.batches import Batches
-        >>> images, labels = preview(Batches(np.ones((9, 4, 4, 3)), np.arange(9), 2), count=3)
-        >>> images.shape, labels
-        ((3, 4, 4, 3), array([0, 1, 2]))
-    """
-    if count < 1:
-        raise InputError(f"count={count}; at least 1 is needed")
-    images: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    for index in range(len(batches)):
-        batch = batches[index]
-        images += list(batch[0])
-        labels += list(batch[1])
-        if len(images) >= count:
-            break
-    pixels = np.clip(np.rint(np.stack(images[:count])), 0, 255)
-    return pixels.astype(np.uint8), np.stack(labels[:count])

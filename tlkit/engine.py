@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tlkit.augmentation import AugmentedViews, as_augmentation
+from tlkit.augmentation import as_augmentation
+from tlkit.augmented_views import AugmentedViews
 from tlkit.batches import Batches, Reader
 from tlkit.classifier import SharedClassifier, Trainer
 from tlkit.dataset import Dataset

@@ -106,7 +106,6 @@ def load_folder(
     files = [files[i] for i in usable]
     class_names, labels, places = _divide(files, *division)
     _warn_of_many(root, len(files), skipped)
-
     _bring_to_front(images, usable[np.concatenate(places)])
     if not isinstance(images, np.memmap):
         images.resize((sum(map(len, places)), *images.shape[1:]), refcheck=False)
@@ -117,7 +116,8 @@ def load_folder(
         start += len(place)
     name = _text(root.resolve().name)
     description = f"The folder {name!r}: {len(files)} images, {len(skipped)} files skipped."
-    return Dataset(name, class_names, *splits, tuple(sorted(skipped)), description)
+    train, validation, test = splits
+    return Dataset(name, class_names, train, validation, test, tuple(sorted(skipped)), description)
 
 
 def _class_folders(root: Path, skipped: Skipped) -> list[tuple[str, Path]]:

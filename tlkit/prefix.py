@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from tlkit import feature_cache
-from tlkit.augmentation import AugmentedViews
+from tlkit.augmented_views import AugmentedViews
 from tlkit.batches import Reader
 from tlkit.classifier import SharedClassifier, bytes_per_image
 from tlkit.errors import InputError
