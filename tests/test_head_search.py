@@ -13,20 +13,15 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from tlkit import classifier, head_search
+from tlkit import classifier, head_probe, head_search, head_tuner
 from tlkit.backbones import load_backbone
 from tlkit.batches import Batches
 from tlkit.dataset import Dataset, Split
 from tlkit.errors import InputError
 from tlkit.evaluation import accuracy_interval, paired_difference
-from tlkit.head_search import (
-    INVERSE_PENALTIES,
-    HeadTuner,
-    TunableHead,
-    pooled_features,
-    probe,
-    search_head,
-)
+from tlkit.head_probe import INVERSE_PENALTIES, pooled_features, probe
+from tlkit.head_search import search_head
+from tlkit.head_tuner import HeadTuner, TunableHead
 from tlkit.initial import head_weights
 from tlkit.training import fit
 
@@ -126,7 +121,7 @@ def test_of_equally_accurate_penalties_the_probe_takes_the_least_loss(tiny_datas
 def test_the_probe_converges_and_would_say_so_if_not(hard, features, recwarn):
     probe(features, hard)
     assert not [w for w in recwarn if "converge" in str(w.message)]
-    with patch.object(head_search, "MOST_ITERATIONS", 2), pytest.warns(match="converge"):
+    with patch.object(head_probe, "MOST_ITERATIONS", 2), pytest.warns(match="converge"):
         probe(features, hard)
 
 
@@ -187,7 +182,7 @@ def test_the_best_is_the_first_row_and_no_row_is_better(found):
     assert found.best == {name: best[name] for name in ("learning_rate", "weight_decay")}
     assert found.validation_accuracy == table["validation_accuracy"].max()
     assert table["learning_rate"].between(1e-4, 1e-1).all()
-    assert table["weight_decay"].isin(head_search.WEIGHT_DECAYS).all()
+    assert table["weight_decay"].isin(head_tuner.WEIGHT_DECAYS).all()
 
 
 def test_of_equal_accuracies_the_least_loss_wins(hard):
