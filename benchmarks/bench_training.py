@@ -38,7 +38,7 @@ from tlkit import feature_cache
 from tlkit.applications import APPLICATIONS, weights_folder
 from tlkit.backbones import load_backbone
 from tlkit.batches import Batches
-from tlkit.classifier import build_classifier, shared_classifier
+from tlkit.classifier import SharedClassifier, build_classifier, shared_classifier
 from tlkit.comparison import COMMON_STRATEGIES
 from tlkit.dataset import Split
 from tlkit.freezing import set_trained
@@ -67,10 +67,10 @@ class Scenario:
 
 
 SCENARIOS = [
-    Scenario("feature_extraction", "mobilenet_v2", 160, ("feature_extraction",), 10, 10, 3, 2, 8.0),
-    Scenario("partial", "mobilenet_v2", 160, ("partial",), 10, 3, 2, 1, 1.4),
-    Scenario("full", "mobilenet_v2", 160, ("full",), 5, 1, 1, 2, 0.97),
-    Scenario("partial_resnet50", "resnet50", 160, ("partial",), 3, 2, 1, 1, 1.4),
+    Scenario("feature_extraction", "mobilenet_v2", 160, ("feature_extraction",), 10, 10, 7, 2, 8.0),
+    Scenario("partial", "mobilenet_v2", 160, ("partial",), 10, 3, 5, 1, 1.4),
+    Scenario("full", "mobilenet_v2", 160, ("full",), 10, 1, 2, 2, 0.97),
+    Scenario("partial_resnet50", "resnet50", 160, ("partial",), 10, 2, 1, 1, 1.4),
     Scenario("comparison_mini", "mini_resnet", 64, COMMON_STRATEGIES, 10, 2, 1, 1, 4.0, SEEDS),
     Scenario("comparison", "mobilenet_v2", 160, COMMON_STRATEGIES, 10, 0, 1, 0, 2.0, SEEDS),
 ]
@@ -222,13 +222,18 @@ def one_strategy(scenario, dataset, epochs, turns):
     feature_cache.clear()
     cold, _ = seconds_of(lambda: ours(dataset, scenario, strategy, epochs, 0))
     warm, _ = seconds_of(lambda: ours(dataset, scenario, strategy, epochs, 1))
+    limit = bare_limit(scenario, dataset, epochs) if strategy == "partial" else None
     ratios, plain_seconds, our_seconds, differences, accuracies = [], [], [], [], []
+    limit_ratios = []
     for turn in range(turns):
         first, (_, history, model) = seconds_of(
             lambda: plain(dataset, scenario, strategy, epochs, turn)  # noqa: B023
         )
         feature_cache.clear()
         second, run = seconds_of(lambda: ours(dataset, scenario, strategy, epochs, turn))  # noqa: B023
+        if limit:
+            feature_cache.clear()
+            limit_ratios.append(second / seconds_of(limit)[0])
         ratios.append(first / second)
         plain_seconds.append(first)
         our_seconds.append(second)
@@ -246,49 +251,41 @@ def one_strategy(scenario, dataset, epochs, turns):
         "max_weight_difference": max(differences),
         "accuracy_difference": float(np.mean(accuracies)),
         "seed_spread": None,
-        "limit_ratio": limit_ratio(scenario, dataset, epochs, our_seconds)
-        if strategy == "partial"
-        else None,
+        "limit_ratio": spread(limit_ratios) if limit else None,
     }
 
 
-def limit_ratio(scenario, dataset, epochs, our_seconds):
-    """tlkit's seconds over those of one prefix pass and plain training of the bare suffix."""
+def bare_limit(scenario, dataset, epochs):
+    """Prepare what `partial` cannot do without.
+
+    Returns:
+        A function that does one prefix pass over an empty cache and trains the bare suffix in
+        plain Keras on the tensors that come out. What it traces is traced already.
+    """
     network = network_of(scenario, "partial", 0)
     shape = tuple(dataset.train.images.shape[1:])
-    shared = shared_classifier(network.name, network.input_shape, shape, dataset.num_classes)
-    trainer = shared.trainer(("block5", "head"), "frozen")
-    feature_cache.clear()
-    prefix, arrays = seconds_of(
-        lambda: [
-            features(shared, trainer.cut, Pixels(split.images))[0]
-            for split in (dataset.train, dataset.validation, dataset.test)
-        ]
-    )
-    steps = max(20, -(-IMAGES // BATCH))
-    train, validation, test = (
-        Split(np.array(array), split.labels)
-        for array, split in zip(
-            arrays, (dataset.train, dataset.validation, dataset.test), strict=True
-        )
-    )
-    suffix = trainer.model
+    own = SharedClassifier(build_classifier(network, dataset.num_classes, shape))
+    trainer = own.trainer(get_strategy("partial").trained, "frozen")
+    suffix, steps = trainer.model, max(20, -(-IMAGES // BATCH))
     suffix.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy")
 
-    def train_suffix():
+    def run(count=epochs):
+        splits = (dataset.train, dataset.validation, dataset.test)
+        train, validation, test = (
+            Split(np.array(features(own, trainer.cut, Pixels(split.images))[0]), split.labels)
+            for split in splits
+        )
         suffix.fit(
-            pipeline(train, [0, 0], steps, epochs),
-            epochs=epochs,
+            pipeline(train, [0, 0], steps, count),
+            epochs=count,
             steps_per_epoch=steps,
             validation_data=held_out(validation),
             verbose=0,
         )
         suffix.evaluate(held_out(test), verbose=0)
 
-    train_suffix()  # traces
-    bare, _ = seconds_of(train_suffix)
-    shared_classifier.cache_clear()
-    return float(np.median(our_seconds)) / (prefix + bare)
+    run(1)
+    return run
 
 
 def whole_comparison(scenario, dataset, epochs, turns):
@@ -399,6 +396,11 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
 
 
+def between(value):
+    """Show what `spread` returns."""
+    return f"**{value['median']:.2f}** ({value['low']:.2f} to {value['high']:.2f})"
+
+
 def table(rows):
     """Show the results as a Markdown table."""
     lines = [
@@ -412,13 +414,15 @@ def table(rows):
         show = lambda value, digits=1: "" if value is None else f"{value:.{digits}f}"  # noqa: E731
         speed, memory = row["speedup"], row["peak_memory_mib"]
         difference = row["max_weight_difference"]
+        limit = row.get("limit_ratio")
         lines.append(
             f"| {row['scenario']} | {row['backbone']} at {row['side']} px | {row['epochs']} | "
-            f"**{speed['median']:.2f}** ({speed['low']:.2f} to {speed['high']:.2f}) | "
+            f"{between(speed)} | "
             f"{row['bar']} | "
             f"{row['plain_seconds']['median']:.1f} | {row['tlkit_seconds']['median']:.1f} | "
             f"{show(row.get('tlkit_cold_seconds'))} | "
-            f"{show(row.get('tlkit_second_seed_seconds'))} | {show(row.get('limit_ratio'), 2)} | "
+            f"{show(row.get('tlkit_second_seed_seconds'))} | "
+            f"{between(limit) if limit else ''} | "
             f"{'' if difference is None else f'{difference:.1e}'} | "
             f"{row['accuracy_difference']:+.4f} | "
             f"{memory['plain']:.0f}, {memory['tlkit']:.0f} |"
@@ -472,10 +476,10 @@ def main():
             }
             rows.append(row)
             print(f"{scenario.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+            if given.write:  # after each, so that an interrupted run keeps what it has
+                command = " ".join(["python benchmarks/bench_training.py", *sys.argv[1:]])
+                put("bench_training", f"`{command}` on {machine()}:\n\n{table(rows)}")
     print(machine(), table(rows), sep="\n\n")
-    if given.write:
-        command = " ".join(["python benchmarks/bench_training.py", *sys.argv[1:]])
-        put("bench_training", f"`{command}` on {machine()}:\n\n{table(rows)}")
     if given.json:
         print(json.dumps({"machine": machine(), "results": rows}))
     return None
