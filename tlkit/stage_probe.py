@@ -1,0 +1,77 @@
+"""How much a linear model reads from each stage of a backbone."""
+
+import keras
+import numpy as np
+import pandas as pd
+
+from tlkit.backbones import Backbone
+from tlkit.classifier import SharedClassifier
+from tlkit.dataset import SPLIT_NAMES, Dataset
+from tlkit.graph import submodel, unfold
+from tlkit.head_probe import network_of, probe
+from tlkit.prefix import Pixels, features
+
+PIXELS = "pixels"
+
+
+def probe_by_stage(backbone: str | Backbone, dataset: Dataset) -> pd.DataFrame:
+    """Fit logistic regression on what each stage of a frozen backbone makes of the images.
+
+    This is the linear probe of Alain & Bengio (2016): a stage's maps are averaged over positions,
+    the penalty is chosen on the validation split (see `tlkit.head_probe.probe`). All stages come
+    from one pass, which is kept on disk for the next time. Nothing here is random.
+
+    Args:
+        backbone: a name of `list_backbones()`, with its pretrained weights; or a `Backbone`, for
+            example with random ones.
+        dataset: as `load_dataset` returns it.
+
+    Returns:
+        One row a stage, the image's side first: `stage`, "pixels" for the image itself, then
+        "block1" to "block5"; `features`, numbers an image that the probe was given;
+        `validation_accuracy`; `test_accuracy`, touched once.
+
+    Raises:
+        InputError: the backbone is unknown, or the training images have one class only.
+
+    Example:
+        >>> from tlkit.datasets import load_dataset
+        >>> digits = load_dataset("digits", size=32, train_per_class=2)
+        >>> table = probe_by_stage("mini_vgg", digits)  # doctest: +SKIP
+    """
+    network = network_of(backbone, None)
+    pooled = SharedClassifier(_pooled_stages(network, dataset.train.images.shape[1:]))
+    by_split = {}
+    for name in SPLIT_NAMES:
+        images = getattr(dataset, name).images
+        made = features(
+            pooled, pooled.graph.outputs, Pixels(images), about=f"{network.name} by stage"
+        )
+        raw = np.asarray(images, np.float32).reshape(len(images), -1) / 255
+        by_split[name] = dict(zip((PIXELS, *network.stages), (raw, *made), strict=True))
+    rows = []
+    for stage in (PIXELS, *network.stages):
+        given = {name: by_split[name][stage] for name in SPLIT_NAMES}
+        found = probe(given, dataset)
+        rows.append(
+            {
+                "stage": stage,
+                "features": given["train"].shape[1],
+                "validation_accuracy": found.validation_metrics["accuracy"],
+                "test_accuracy": found.metrics["accuracy"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _pooled_stages(network: Backbone, image_shape: tuple[int, ...]) -> keras.Model:
+    """Build the model from pixel values to the pooled maps of every stage."""
+    pixels = keras.Input(tuple(image_shape), name="pixels")
+    x = pixels
+    if tuple(image_shape) != tuple(network.input_shape):
+        x = keras.layers.Resizing(*network.input_shape[:2], antialias=True)(x)
+    graph = unfold(network.model)
+    exits = {call.operation.name: call.outputs[0] for call in graph.calls}
+    ends = [exits[layers[-1]] for layers in network.stages.values()]
+    maps = submodel(graph, graph.inputs, ends)(network.preprocess(x))
+    return keras.Model(pixels, [keras.layers.GlobalAveragePooling2D()(x) for x in maps])
