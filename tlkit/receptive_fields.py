@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import reduce
 from math import ceil, floor
+from typing import cast
 
 import keras
 import pandas as pd
@@ -63,6 +65,11 @@ class Field:
     def joined(self, other: "Field") -> "Field":
         """Field of a unit that takes in one of either map, as a sum does."""
         low, high = min(self.low, other.low), max(self.high, other.high)
+        if not (self.whole or other.whole or self.stride == other.stride):
+            raise InputError(
+                f"maps that are joined have strides of {self.stride} and {other.stride} pixels: "
+                "their units do not lie over the same parts of the image"
+            )
         if self.whole or other.whole:
             seen = [field for field in (self, other) if field.whole]
             low, high = min(field.low for field in seen), max(field.high for field in seen)
@@ -70,7 +77,7 @@ class Field:
 
 
 def receptive_fields(model: keras.Model | Backbone) -> pd.DataFrame:
-    """Tabulate the theoretical receptive field of every layer's units (Araujo et al. 2019).
+    """Tabulate the theoretical receptive field of the units of every layer (Araujo et al. 2019).
 
     Where paths of several lengths meet, the field spans all of them. A dilated window may leave
     out pixels inside its span.
@@ -79,11 +86,11 @@ def receptive_fields(model: keras.Model | Backbone) -> pd.DataFrame:
         model: sequential or functional, of images of a known size; or a `Backbone`.
 
     Returns:
-        One row a layer, the image's side first: `layer`; `size`, side of the field in pixels of
-        the image, which may be larger than the image: the rest lies in the padding; `stride`, by
-        how many pixels the fields of neighbouring units differ. What takes in a whole map
-        (Flatten, global pooling, Dense after them) has the image's side for both. Of two axes that
-        differ the larger number is given.
+        One row a layer, the image's side first (an operation such as `x + y` is no layer):
+        `layer`; `size`, side of the field in pixels of the image, which may be larger than the
+        image: the rest lies in the padding; `stride`, by how many pixels the fields of
+        neighbouring units differ. What takes in a whole map (Flatten, global pooling, Dense after
+        them) has the image's side for both. Of two axes that differ the larger number is given.
 
     Raises:
         InputError: a layer is of a kind whose field is not known, or the model is not as above.
@@ -101,9 +108,10 @@ def receptive_fields(model: keras.Model | Backbone) -> pd.DataFrame:
     rows = []
     for name, call in opened.calls.items():
         pair = fields[call.outputs[0]]
-        stride = max(field.stride for field in pair)
-        stride = int(stride) if stride == int(stride) else float(stride)
-        rows.append({"layer": name, "size": max(f.size for f in pair), "stride": stride})
+        if isinstance(call.operation, keras.Layer):
+            stride = max(field.stride for field in pair)
+            size = max(field.size for field in pair)
+            rows.append({"layer": name, "size": size, "stride": _plain(stride)})
     return pd.DataFrame(rows)
 
 
@@ -131,7 +139,7 @@ def receptive_field_box(
     """
     opened = look_inside(model)
     sides = opened.graph.shapes[opened.map_of(layer)][:2]
-    unit = central_unit(sides) if unit is None else tuple(unit)
+    unit = central_unit(sides) if unit is None else unit
     if len(unit) != 2 or not all(0 <= i < side for i, side in zip(unit, sides, strict=True)):
         raise InputError(f"unit={unit!r} is not in the map of {layer!r}, whose sides are {sides}")
     corner, lengths = [], []
@@ -144,65 +152,67 @@ def receptive_field_box(
 
 def _fields_of(opened: Insides) -> dict[int, tuple[Field, Field]]:
     """Compute the fields of rows and columns for every tensor of a graph."""
-    sides = opened.input_shape[:2]
-    if len(opened.input_shape) != 3 or None in sides:
+    if len(opened.input_shape) != 3 or None in opened.input_shape:
         raise InputError(
-            f"model takes {opened.input_shape}; images (height, width, channels) of a known size "
-            "are needed, as keras.Input((64, 64, 3)) says"
+            f"model takes {opened.input_shape}; images (height, width, channels) of a known size are needed, as "
+            "keras.Input((64, 64, 3)) says"
         )
+    shape = cast(tuple[int, ...], opened.input_shape)
     fields = {opened.graph.inputs[0]: (Field(0, 0, 1), Field(0, 0, 1))}
     for call in opened.graph.calls:
-        pair = tuple(_after(call, axis, opened.graph, fields, sides[axis]) for axis in (0, 1))
-        fields.update({tensor: pair for tensor in call.outputs})
+        rows, columns = (_after(call, axis, opened.graph, fields, shape[axis]) for axis in (0, 1))
+        fields.update({tensor: (rows, columns) for tensor in call.outputs})
     return fields
 
 
 def _after(call: Call, axis: int, graph: Graph, fields: dict, side: int) -> Field:
-    """Compute the field of one axis after one call."""
-    kind, operation = type(call.operation).__name__, call.operation
-    given, shapes = [fields[i][axis] for i in call.inputs], [graph.shapes[i] for i in call.inputs]
-    after = graph.shapes[call.outputs[0]]
-    known = [
-        field
-        if len(after) == 3 and len(shape) == 3
-        else field.all_units(shape[axis] if len(shape) == 3 else 1, side)
-        for field, shape in zip(given, shapes, strict=True)
-    ]
-    joined = known[0]
-    for field in known[1:]:
-        joined = joined.joined(field)
-    units = shapes[0][axis] if len(shapes[0]) == 3 else 1
-    if getattr(operation, "data_format", None) == "channels_first":
-        raise InputError(f"layer {operation.name!r}: channels_first is not supported")
+    """Compute the field of one axis after one call, in an image of `side` pixels."""
+    operation, after = call.operation, graph.shapes[call.outputs[0]]
+    shapes = [graph.shapes[i] for i in call.inputs]
+    sides = [shape[axis] if len(shape) == 3 else 1 for shape in shapes]
+    given = []
+    for tensor, shape, units in zip(call.inputs, shapes, sides, strict=True):
+        local = len(after) == len(shape) == 3 and (units > 1 or max(sides) == 1)
+        field = fields[tensor][axis]
+        given.append(field if local else field.all_units(units, side))
+    joined = reduce(Field.joined, given)
     if len(after) != 3:
         return joined
-    if isinstance(operation, ENLARGING):
-        raise InputError(f"layer {operation.name!r}: the field of a {kind} is not computed here")
-    window = getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", None)
+    window = _window(operation, axis, sides[0])
     if window is not None:
-        stride = _of_axis(operation.strides, axis)
-        reach = (_of_axis(window, axis) - 1) * _of_axis(
-            getattr(operation, "dilation_rate", 1), axis
-        )
-        padded = (ceil(units / stride) - 1) * stride + reach + 1 - units
-        before = max(padded, 0) // 2 if operation.padding == "same" else 0
-        return joined.window(reach, stride, before)
-    if isinstance(operation, (keras.layers.ZeroPadding2D, keras.layers.Cropping2D)):
-        inwards = isinstance(operation, keras.layers.Cropping2D)
-        edges = operation.cropping if inwards else operation.padding
-        return joined.window(0, 1, -edges[axis][0] if inwards else edges[axis][0])
+        return joined.window(*window)
     if isinstance(operation, keras.layers.Resizing):
-        return _resized(joined, Fraction(units, after[axis]), operation.antialias)
-    if (after[:2] == (1, 1) != shapes[0][:2]) or isinstance(
-        operation, keras.layers.GroupNormalization
-    ):
-        return joined.all_units(units, side)
-    if kind in POINTWISE or _over_channels(operation):
+        return _resized(joined, Fraction(sides[0], after[axis]), operation.antialias)
+    reduced = after[:2] == (1, 1) != shapes[0][:2]
+    if reduced or isinstance(operation, keras.layers.GroupNormalization):
+        return joined.all_units(sides[0], side)
+    if _is_pointwise(operation) and after[axis] == max(sides):
         return joined
     raise InputError(
-        f"layer {operation.name!r} is a {kind}, whose receptive field is not known here; known are "
-        "convolutions, pooling, padding, cropping, resizing and what treats each position by itself"
+        f"layer {operation.name!r} is a {type(operation).__name__}, whose receptive field is not "
+        "known here; known are convolutions, pooling, padding, cropping and resizing, what treats "
+        "each position by itself, and what takes in the whole map"
     )
+
+
+def _window(operation: keras.Operation, axis: int, units: int) -> tuple[int, int, int] | None:
+    """Return reach, stride and units of padding in front, where a layer slides a window."""
+
+    def along(value) -> int:
+        return int(value[axis]) if isinstance(value, (list, tuple)) else int(value)
+
+    if isinstance(operation, keras.layers.ZeroPadding2D):
+        return 0, 1, operation.padding[axis][0]
+    if isinstance(operation, keras.layers.Cropping2D):
+        return 0, 1, -operation.cropping[axis][0]
+    size = getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", None)
+    padding = getattr(operation, "padding", None)
+    if size is None or padding not in ("valid", "same") or isinstance(operation, ENLARGING):
+        return None
+    stride = along(operation.strides)
+    reach = (along(size) - 1) * along(getattr(operation, "dilation_rate", 1))
+    missing = (ceil(units / stride) - 1) * stride + reach + 1 - units
+    return reach, stride, max(missing, 0) // 2 if padding == "same" else 0
 
 
 def _resized(field: Field, scale: Fraction, antialias: bool) -> Field:
@@ -215,13 +225,13 @@ def _resized(field: Field, scale: Fraction, antialias: bool) -> Field:
     return Field(field.low + low, field.high + high, field.stride * scale)
 
 
-def _over_channels(operation: keras.Operation) -> bool:
-    """Whether a layer normalises each position by itself."""
-    if not isinstance(operation, (keras.layers.LayerNormalization, keras.layers.UnitNormalization)):
-        return False
-    axes = operation.axis if isinstance(operation.axis, (list, tuple)) else [operation.axis]
-    return set(axes) <= {-1, 3}
+def _is_pointwise(operation: keras.Operation) -> bool:
+    """Whether what comes out at a position depends on that position only."""
+    if isinstance(operation, (keras.layers.LayerNormalization, keras.layers.UnitNormalization)):
+        axes = operation.axis if isinstance(operation.axis, (list, tuple)) else [operation.axis]
+        return set(axes) <= {-1, 3}
+    return any(kind.__name__ in POINTWISE for kind in type(operation).__mro__)
 
 
-def _of_axis(value, axis: int) -> int:
-    return int(value[axis]) if isinstance(value, (list, tuple)) else int(value)
+def _plain(stride: int | Fraction) -> int | float:
+    return int(stride) if stride == int(stride) else float(stride)

@@ -44,8 +44,9 @@ def shift_images(images: np.ndarray, rows: int, columns: int, fill: str = "edge"
     for axis, (name, by) in enumerate({"rows": rows, "columns": columns}.items(), start=1):
         _check_whole(name, by)
         places = np.arange(images.shape[axis]) - by
-        mode = "wrap" if fill == "wrap" else "clip"
-        images = images.take(places, axis=axis, mode=mode)
+        side = images.shape[axis]
+        places = places % side if fill == "wrap" else places.clip(0, side - 1)
+        images = images.take(places, axis=axis)
     return images
 
 
@@ -152,8 +153,8 @@ def equivariance_error(
             raise InputError(f"{name}={value!r}: give a whole number of at least {least}")
     still = _maps(function, images)
     moved = _maps(function, shift_images(images, *moves, fill))
-    candidates = product(*({move // stride, -(-move // stride)} for move in moves))
-    return min(_distance(still, moved, units, margin, fill) for units in candidates)
+    rows, columns = ({move // stride, -(-move // stride)} for move in moves)
+    return min(_distance(still, moved, units, margin, fill) for units in product(rows, columns))
 
 
 def _distance(
