@@ -58,20 +58,33 @@ def effective_receptive_field(
 
 
 def side_holding(seen: np.ndarray, share: float = 0.95) -> int:
-    """Find the side of the smallest square that holds a share of a map.
+    """Find the side of the smallest centred square that holds a share of a map.
 
     Args:
         seen: floats [height, width] of at least 0, such as an effective receptive field. The
             square lies about their centre of mass, to half a pixel.
-        share: between 0 and 1.
+        share: above 0 and at most 1.
 
     Returns:
-        Side in pixels, 1 or more. Where the square reaches beyond the map, there is nothing.
+        Side in pixels, 1 or more. Where the square reaches beyond the map, it holds nothing there.
+
+    Raises:
+        InputError: an argument is not as above, or the map is 0 everywhere.
 
     Example:
-        >>> seen = np.zeros((9, 9)); seen[3:6, 4:7] = 1
+        >>> seen = np.zeros((9, 9))
+        >>> seen[3:6, 4:7] = 1
         >>> side_holding(seen), side_holding(seen, share=0.1)
         (3, 1)
+    """
+    return square_holding(seen, share)[2]
+
+
+def square_holding(seen: np.ndarray, share: float = 0.95) -> tuple[int, int, int]:
+    """Find the square whose side `side_holding` returns.
+
+    Returns:
+        (top, left, side) in pixels.
     """
     seen = np.asarray(seen, np.float64)
     if seen.ndim != 2 or not np.isfinite(seen).all() or not (seen >= 0).all() or not seen.any():
@@ -82,17 +95,15 @@ def side_holding(seen: np.ndarray, share: float = 0.95) -> int:
     if not 0 < share <= 1:
         raise InputError(f"share={share!r}: give a number above 0 and at most 1")
     seen = seen / seen.sum()
-    sums = np.pad(seen, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    centre = [
-        float(seen.sum(axis=1 - axis) @ np.arange(length)) for axis, length in enumerate(seen.shape)
-    ]
-    for side in range(1, 2 * max(seen.shape) + 2):
+    height, width = seen.shape
+    sums = np.pad(seen, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    middle = seen.sum(axis=1) @ np.arange(height), seen.sum(axis=0) @ np.arange(width)
+    side, held = 0, 0.0
+    while held < share - 1e-9:  # a square of twice the map's longer side covers it
+        side += 1
         # Rounded before: a centre of mass of 3.4999999 is 3.5.
-        start = [floor(round(middle - side / 2 + 1, 6)) for middle in centre]
-        low = [min(max(s, 0), n) for s, n in zip(start, seen.shape, strict=True)]
-        high = [min(max(s + side, 0), n) for s, n in zip(start, seen.shape, strict=True)]
-        (top, left), (bottom, right) = low, high
-        held = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
-        if held >= share - 1e-9:
-            return side
-    raise AssertionError("the largest square covers the map")
+        top, left = (floor(round(float(place) - side / 2 + 1, 6)) for place in middle)
+        rows = np.clip((top, top + side), 0, height)
+        columns = np.clip((left, left + side), 0, width)
+        held = np.diff(np.diff(sums[np.ix_(rows, columns)], axis=0), axis=1).item()
+    return top, left, side

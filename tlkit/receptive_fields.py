@@ -26,7 +26,6 @@ POINTWISE = frozenset([
     "Tanh", "TrueDivide",
 ])
 # fmt: on
-ENLARGING = (keras.layers.Conv2DTranspose, keras.layers.UpSampling2D)
 
 
 @dataclass(frozen=True)
@@ -154,8 +153,8 @@ def _fields_of(opened: Insides) -> dict[int, tuple[Field, Field]]:
     """Compute the fields of rows and columns for every tensor of a graph."""
     if len(opened.input_shape) != 3 or None in opened.input_shape:
         raise InputError(
-            f"model takes {opened.input_shape}; images (height, width, channels) of a known size are needed, as "
-            "keras.Input((64, 64, 3)) says"
+            f"model takes {opened.input_shape}; images (height, width, channels) of a known size "
+            "are needed, as keras.Input((64, 64, 3)) says"
         )
     shape = cast(tuple[int, ...], opened.input_shape)
     fields = {opened.graph.inputs[0]: (Field(0, 0, 1), Field(0, 0, 1))}
@@ -207,7 +206,8 @@ def _window(operation: keras.Operation, axis: int, units: int) -> tuple[int, int
         return 0, 1, -operation.cropping[axis][0]
     size = getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", None)
     padding = getattr(operation, "padding", None)
-    if size is None or padding not in ("valid", "same") or isinstance(operation, ENLARGING):
+    enlarges = isinstance(operation, keras.layers.Conv2DTranspose)
+    if size is None or padding not in ("valid", "same") or enlarges:
         return None
     stride = along(operation.strides)
     reach = (along(size) - 1) * along(getattr(operation, "dilation_rate", 1))
