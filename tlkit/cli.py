@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tlkit.errors import InputError
 from tlkit.quiet import import_keras_quietly
+
+if TYPE_CHECKING:
+    from tlkit.dataset import Dataset
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,6 +18,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A course on CNNs and transfer learning, and the tool that goes with it.",
 )
+
+
+Data = Annotated[str, typer.Argument(help="Name of a data set, or a folder of class folders.")]
+Size = Annotated[
+    int | None, typer.Option(help="Side of the images in pixels; what the backbones expect.")
+]
+TrainPerClass = Annotated[
+    int | None, typer.Option(min=1, help="Labelled images of each class to train on; all.")
+]
+SplitSeed = Annotated[int, typer.Option(min=0, help="Decides which image is in which split.")]
 
 
 @app.command()
@@ -33,7 +46,7 @@ def run(
 
 @app.command()
 def compare(
-    data: Annotated[str, typer.Argument(help="Name of a data set, or a folder of class folders.")],
+    data: Data,
     backbone: Annotated[
         list[str], typer.Option(help="Backbone; repeat for several. See `tlkit doctor`.")
     ] = ["mini_resnet"],  # noqa: B006
@@ -46,15 +59,9 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Folder for results; runs/NAME if not given.")
     ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Side of the images in pixels; what the backbones expect.")
-    ] = None,
-    train_per_class: Annotated[
-        int | None, typer.Option(min=1, help="Labelled images of each class to train on; all.")
-    ] = None,
-    split_seed: Annotated[
-        int, typer.Option(min=0, help="Decides which image is in which split.")
-    ] = 0,
+    size: Size = None,
+    train_per_class: TrainPerClass = None,
+    split_seed: SplitSeed = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a step.")] = 32,
     learning_rate: Annotated[
         float | None, typer.Option(help="Adam's learning rate; by strategy and backbone.")
@@ -69,16 +76,10 @@ def compare(
 ) -> None:
     """Say which strategy and backbone suit these images: report.html, results.csv, best.keras."""
     import_keras_quietly()
-    from tlkit.backbones import list_backbones
     from tlkit.comparison import COMMON_STRATEGIES
     from tlkit.comparison import compare as compare_runs
-    from tlkit.datasets import load_dataset
 
-    sizes = list_backbones().set_index("name")["input_size"]
-    largest = max((int(sizes[name]) for name in backbone if name in sizes), default=64)
-    dataset = load_dataset(
-        data, size=size or largest, train_per_class=train_per_class, seed=split_seed
-    )
+    dataset = _load(data, backbone, size, train_per_class, split_seed)
     folder = out or Path("runs") / dataset.name
     comparison = compare_runs(
         dataset,
@@ -102,7 +103,7 @@ def compare(
 
 @app.command()
 def head(
-    data: Annotated[str, typer.Argument(help="Name of a data set, or a folder of class folders.")],
+    data: Data,
     backbone: Annotated[str, typer.Option(help="See `tlkit doctor`.")] = "mini_resnet",
     trials: Annotated[int, typer.Option(min=1, help="Settings to try.")] = 20,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds for each setting.")] = 3,
@@ -110,26 +111,16 @@ def head(
     out: Annotated[
         Path | None, typer.Option(help="Folder for trials.csv, to go on from; none if not given.")
     ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Side of the images in pixels; what the backbone expects.")
-    ] = None,
-    train_per_class: Annotated[
-        int | None, typer.Option(min=1, help="Labelled images of each class to train on; all.")
-    ] = None,
-    split_seed: Annotated[
-        int, typer.Option(min=0, help="Decides which image is in which split.")
-    ] = 0,
+    size: Size = None,
+    train_per_class: TrainPerClass = None,
+    split_seed: SplitSeed = 0,
 ) -> None:
     """Search learning rate and weight decay for feature_extraction, beside logistic regression."""
     import_keras_quietly()
-    from tlkit.backbones import list_backbones
-    from tlkit.datasets import load_dataset
     from tlkit.head_search import search_head
 
-    sizes = list_backbones().set_index("name")["input_size"]
-    side = size or int(sizes.get(backbone, 64))
     found = search_head(
-        load_dataset(data, size=side, train_per_class=train_per_class, seed=split_seed),
+        _load(data, [backbone], size, train_per_class, split_seed),
         backbone=backbone,
         trials=trials,
         seeds=seeds,
@@ -257,6 +248,18 @@ def cache(
         f"Total: {found['megabytes'].sum():,.1f} MB; at most {limit / 2**30:g} GiB, which "
         f"{feature_cache.LIMIT} sets"
     )
+
+
+def _load(
+    data: str, backbones: list[str], size: int | None, train_per_class: int | None, seed: int
+) -> "Dataset":
+    """Load images at the given side, or at the largest that one of the backbones expects."""
+    from tlkit.backbones import list_backbones
+    from tlkit.datasets import load_dataset
+
+    sizes = list_backbones().set_index("name")["input_size"]
+    largest = max((int(sizes[name]) for name in backbones if name in sizes), default=64)
+    return load_dataset(data, size=size or largest, train_per_class=train_per_class, seed=seed)
 
 
 def _means(table):

@@ -4,12 +4,11 @@ Each array is one `.npy` file, read through a memory map. A process that is kill
 leaves at most a temporary file, which never counts as an entry and which a later `make` removes.
 """
 
-import io
 import math
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from uuid import uuid4
 import numpy as np
 from filelock import FileLock
 
+from tlkit.array_files import Wanted, append, checked, header, publish
 from tlkit.errors import InputError
 from tlkit.paths import cache_folder
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 LIMIT = "TLKIT_CACHE_LIMIT"
 DEFAULT_LIMIT = 20.0  # GiB
-
-Wanted = Mapping[str, tuple[tuple[int, ...], str]]  # key -> (shape of one row, dtype)
 
 
 def folder() -> Path:
@@ -257,67 +255,21 @@ def _write(
                 for path, (row, kind) in zip(temporary, wanted.values(), strict=True):
                     # Unbuffered, so that a full disk is noticed in `write` and not in `close`.
                     files.append(opened.enter_context(path.open("xb", buffering=0)))
-                    _append(files[-1], _header((rows, *row), np.dtype(kind)))
-            for block in _checked(blocks(), wanted, rows):
+                    append(files[-1], header((rows, *row), np.dtype(kind)))
+            for block in checked(blocks(), wanted, rows):
                 with _explained(size):
                     for file, array in zip(files, block, strict=True):
-                        _append(file, array)
+                        append(file, array)
             with _explained(size):
                 for file in files:
                     os.fsync(file.fileno())
         with _explained(size):
             for path, key in zip(temporary, wanted, strict=True):
                 _path(key, "txt").write_text(about, "utf-8", errors="backslashreplace")
-                _publish(path, _path(key))
+                publish(path, _path(key))
     finally:
         for path in temporary:
             path.unlink(missing_ok=True)
-
-
-def _header(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    text = io.BytesIO()
-    description = np.lib.format.dtype_to_descr(dtype)
-    facts = {"descr": description, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(text, facts)
-    return np.frombuffer(text.getvalue(), np.uint8)
-
-
-def _append(file: io.FileIO, array: np.ndarray) -> None:
-    left = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
-    while len(left):
-        left = left[file.write(left) :]
-
-
-def _publish(temporary: Path, path: Path) -> None:
-    try:
-        temporary.replace(path)
-    except PermissionError:
-        # Windows does not replace a file that somebody reads; it has the same content.
-        if os.name != "nt" or not path.exists():
-            raise
-
-
-def _checked(
-    blocks: Iterable[Sequence[np.ndarray]], wanted: Wanted, rows: int
-) -> Iterator[Sequence[np.ndarray]]:
-    """Pass blocks on as long as they are what was promised."""
-    done = 0
-    for block in blocks:
-        if len(block) != len(wanted):
-            raise ValueError(f"{len(block)} arrays in a block; promised: {len(wanted)}")
-        count = len(block[0])
-        for array, (key, (row, kind)) in zip(block, wanted.items(), strict=True):
-            if array.shape != (count, *row) or array.dtype != np.dtype(kind):
-                raise ValueError(
-                    f"key {key}: a block has shape {array.shape} and dtype {array.dtype}; "
-                    f"promised: {(count, *row)} and {kind}"
-                )
-        done += count
-        if done > rows:
-            break
-        yield block
-    if done != rows:
-        raise ValueError(f"{done} rows {'or more ' * (done > rows)}in all; promised: {rows}")
 
 
 def _by_age() -> list[tuple[float, int, Path]]:
