@@ -131,9 +131,9 @@ def test_consistency_of_keras_models_takes_batches():
     ],
 )
 def test_consistency_says_what_is_wrong(options, message):
-    given_ = {"model": brightest_column, "images": np.zeros((2, 8, 8, 1)), **options}
+    given_ = {"model": brightest_column, "images": np.zeros((2, 8, 8, 1)), "shifts": [1]}
     with pytest.raises(InputError, match=message):
-        explain.shift_consistency(**given_)
+        explain.shift_consistency(**{**given_, **options})
 
 
 # Maps
@@ -198,7 +198,7 @@ def test_error_is_relative_to_the_moved_map():
     function = lambda images: np.ones_like(images) * (1 + (images.mean() > 0))  # noqa: E731
     image = np.zeros((1, 6, 6, 1))
     image[:, 0] = -1
-    image[:, 1] = 1.5  # moved up, its mean is above 0
+    image[:, 1] = 0.5  # moved up, its mean is above 0
     assert explain.equivariance_error(function, image, (-1, 0)) == pytest.approx(1)
 
 

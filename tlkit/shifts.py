@@ -180,30 +180,32 @@ def _distance(
 
 
 def _maps(function: Callable[[np.ndarray], Any], images: np.ndarray) -> np.ndarray:
-    maps = np.asarray(_called(function, images), np.float64)
-    if maps.ndim < 3 or len(maps) != len(images):
-        raise InputError(
-            f"function gives shape {maps.shape} for {len(images)} images; maps "
-            f"[{len(images)}, h, w] or [{len(images)}, h, w, c] are needed"
-        )
-    return maps
+    return _called(function, images, "function", (3, 4), "maps [n, h, w] or [n, h, w, c]")
 
 
 def _classes(model: Callable[[np.ndarray], Any], images: np.ndarray) -> np.ndarray:
-    probabilities = np.asarray(_called(model, images))
-    if probabilities.ndim != 2 or len(probabilities) != len(images):
-        raise InputError(
-            f"model gives shape {probabilities.shape} for {len(images)} images; probabilities "
-            f"[{len(images)}, classes] are needed"
-        )
-    return probabilities.argmax(axis=1)
+    return _called(model, images, "model", (2,), "probabilities [n, classes]").argmax(axis=1)
 
 
-def _called(function: Callable[[np.ndarray], Any], images: np.ndarray) -> np.ndarray:
+def _called(
+    function: Callable[[np.ndarray], Any],
+    images: np.ndarray,
+    name: str,
+    axes: Sequence[int],
+    needed: str,
+) -> np.ndarray:
     """Call a function on all images, a batch at a time; Keras models in inference mode."""
     call = getattr(function, "predict_on_batch", function)
-    parts = [call(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE)]
-    return np.concatenate([np.asarray(part) for part in parts])
+    parts = []
+    for start in range(0, len(images), AT_ONCE):
+        batch = images[start : start + AT_ONCE]
+        part = np.asarray(call(batch), np.float64)
+        if part.ndim not in axes or len(part) != len(batch):
+            raise InputError(
+                f"{name} gives shape {part.shape} for {len(batch)} images; {needed} are needed"
+            )
+        parts.append(part)
+    return np.concatenate(parts)
 
 
 def _images(images: np.ndarray) -> np.ndarray:

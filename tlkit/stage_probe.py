@@ -30,8 +30,8 @@ def probe_by_stage(backbone: str | Backbone, dataset: Dataset) -> pd.DataFrame:
 
     Returns:
         One row a stage, the image's side first: `stage`, "pixels" for the image itself, averaged
-        over squares until 16 x 16 pixels are left, then "block1" to "block5"; `features`, numbers an
-        image that the probe was given; `validation_accuracy`; `test_accuracy`, touched once.
+        over squares until 16 x 16 pixels are left, then "block1" to "block5"; `features`, numbers
+        that the probe was given for an image; `validation_accuracy`; `test_accuracy`.
 
     Raises:
         InputError: the backbone is unknown, or the training images have one class only.
