@@ -204,7 +204,8 @@ print("X", X.shape, "y", y.shape, "parameters", [array.shape for array in parame
 
 # %% [markdown]
 # The forward pass. The last activation, **softmax**, turns ten numbers into ten probabilities $P$, and the
-# **cross-entropy** loss is small when the probability of the right class is near 1 (lesson 02):
+# **cross-entropy** loss is small when the probability of the right class is near 1 (lesson 02; its unit is
+# called *nat*, after the natural logarithm):
 #
 # $$Z_1 = X W_1 + b_1 \quad H = \tanh(Z_1) \quad Z_2 = H W_2 + b_2 \quad P = \operatorname{softmax}(Z_2)
 # \quad L = -\frac{1}{n} \sum_{i=1}^{n} \log P_{i, y_i}$$
@@ -312,7 +313,7 @@ print("gradients", [array.shape for array in gradients])
 # %% [markdown]
 # Each gradient has the shape of its parameter. That is a first check, and a weak one.
 #
-# ## 4. Trust, but check
+# ## 4. Trust, but check (claim A3.1)
 #
 # There is a second way to a gradient, so simple that it can hardly be wrong: nudge **one** parameter by a
 # small step $h$ to both sides, and look at the loss. This is the **central difference**:
@@ -395,17 +396,17 @@ axes[0].set(ylabel="relative error (logarithmic)")
 _ = axes[0].legend(frameon=False, fontsize=9)
 
 # %% [markdown]
-# *In words:* each curve is a V, a noisy one on its left arm. The right arm falls with $h$: truncation. The
-# left arm rises as $h$ gets smaller: rounding. The central difference (blue, dots) reaches a lower point than
-# the one-sided one (red, squares), and `float64` (left) is better than `float32` (right) by orders of
-# magnitude: with `float32`, even the right gradient shows an error of about 1e-4, under which a small mistake
-# can hide. So: **central differences, `float64`, $h$ near $10^{-5}$**, and a relative error below $10^{-7}$
-# counts as right.
+# *In words:* each curve is a V. Its right arm falls as $h$ gets smaller: truncation. Its left arm rises
+# again: rounding. (Left in the `float32` panel the step is so small that it is lost altogether, and the error
+# is 1.) The central difference (blue, dots) reaches a lower point than the one-sided one (red, squares), and
+# `float64` (left) is better than `float32` (right) by orders of magnitude: with `float32`, even the right
+# gradient shows an error of about 1e-4, under which a small mistake can hide. So: **central differences,
+# `float64`, $h$ near $10^{-5}$**, and a relative error below $10^{-7}$ counts as right.
 #
 # ### Which mistakes does the check find?
 #
-# Here is the backward pass again with typical mistakes to choose from. With real data none of them need raise
-# an error, and training often still works, only worse.
+# Here is the backward pass again with typical mistakes to choose from. None of them raises an error: all
+# shapes fit, since $W_2$ is a square.
 
 
 # %%
@@ -557,9 +558,9 @@ for units, part in end.groupby("hidden"):
 # %% [markdown]
 # *In words:* thin lines are seeds, thick ones their mean. With 4 hidden neurons (left) each one becomes more
 # and more needed as training goes on, while the effect that the gradient predicts sinks towards zero. With 16
-# (right) both fall, because the others can take over, but the gradient still falls short by a factor.
-# Training *makes* gradients small: it stops where small changes no longer help, not where neurons no longer
-# matter.
+# (right) both fall, probably because the others can take over, but what the gradient predicts still falls
+# short by a factor. Training *makes* gradients small: it stops where small changes no longer help, not where
+# neurons no longer matter.
 #
 # Where is the gradient right, then? Where it promises to be: for small changes. We take away a growing share
 # of one neuron's output.
@@ -583,7 +584,8 @@ print("real over predicted, 1 % removed:", ratio[0].round(2), "; all removed:", 
 # *In words:* at the left end the red line touches the blue curve, which is all that a gradient promises.
 # Further right the curve leaves it. **Better said:** *step b computes how much the loss would change if a
 # neuron's output changed a little, everything else being equal.* That is just what gradient descent needs,
-# since its steps are small. Whoever wants to know what a neuron contributes must remove it and look.
+# since its steps are small. Whoever wants to know what a neuron contributes has to remove it and look, and
+# even then the answer depends on what takes its place, here 0.
 #
 # ## 6. A small convolutional network
 #
@@ -598,6 +600,8 @@ print("real over predicted, 1 % removed:", ratio[0].round(2), "; all removed:", 
 #
 # $$G_{K\,i,j,c,f} = \sum_{r,s} X_{r+i,\,s+j,\,c}\; G_{Z\,r,s,f} \qquad
 # G_{X\,u,v,c} = \sum_{i,j,f} G_{Z\,u-i,\,v-j,\,f}\; K_{i,j,c,f}$$
+#
+# (For one image, and 0 where $G_Z$ has no entry; over a batch, the first sum also runs over the images.)
 #
 # Look at the first one: it is the forward formula again, with $G_Z$ in the place of the kernel. **The
 # gradient of the kernel is the convolution of the input with the gradient of the output.** In code, all three
@@ -914,8 +918,8 @@ print("backward over forward, whole network:", whole.round(2).to_dict())
 
 # %% [markdown]
 # *In words:* step b and step c cost exactly as much as the forward pass each, in dense layers and in
-# convolutions alike. Only the first layer needs no step b. So **the backward pass costs twice the forward
-# pass, less the first layer's share**.
+# convolutions alike; pooling, ReLU and flatten have no multiply-adds. Only the first layer needs no step b.
+# So **the backward pass costs twice the forward pass, less the first layer's share**.
 #
 # Is that so by the clock, too? Multiply-adds are not all: there are activations to compute and numbers to
 # move. We build networks of any depth and measure **in turns**: forward alone, then forward and backward, and
@@ -992,8 +996,8 @@ tidy(ax)
 
 # %% [markdown]
 # *In words:* the line is the count, which rises towards 3. The squares are medians of the times on the
-# machine that made this page, with quartiles; they lie in the same region, and not exactly on the line,
-# because time holds more than multiply-adds.
+# machine that made this page, with quartiles; they lie in the same region, and not on the line, because time
+# holds more than multiply-adds: tanh, for example, is computed on the way forward only.
 #
 # ### Against one-at-a-time differences
 #
@@ -1101,7 +1105,7 @@ tidy(larger.plot(x="images", ax=axes[1], title="8 layers", legend=False, **optio
 # *In words:* left, more and more layers; right, more and more images in a batch. The activations kept (blue,
 # dashed; counted) grow in proportion to both. The peak of training (red, dots; measured) lies above them by
 # the gradients, which take as much as the weights, and by a few arrays in work. Prediction (orange,
-# triangles) does not care about depth, and the weights (green, dotted) do not care about the batch. Whoever
+# triangles) hardly cares about depth, and the weights (green, dotted) do not care about the batch. Whoever
 # runs out of memory in training should look at the batch size first.
 #
 # What happens to the *size* of a gradient on its way back through many layers, whether it vanishes or
