@@ -361,7 +361,7 @@ def test_few_pixels_are_means_of_squares():
     images = RNG.integers(0, 256, (2, 64, 32, 3)).astype(np.uint8)
     rows = stage_probe._few_pixels(images).reshape(2, 16, 16, 3)
     expected = images.reshape(2, 16, 4, 16, 2, 3).mean(axis=(2, 4)) / 255
-    np.testing.assert_allclose(rows, expected, atol=0.51 / 255)
+    np.testing.assert_allclose(rows, expected, atol=1.01 / 255)  # rounded by row and by column
     tiny = RNG.integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
     np.testing.assert_allclose(stage_probe._few_pixels(tiny), tiny.reshape(2, -1) / 255, rtol=1e-6)
 

@@ -49,26 +49,26 @@ def test_plots_return_labelled_axes(name):
 
 
 def test_tiles_are_where_they_should_be():
-    maps = np.zeros((4, 4, 3))
+    maps = np.zeros((12, 12, 3))
     maps[0, 0, 0] = 5  # each channel has its own range
-    maps[3, 3, 2] = 0.1
+    maps[11, 11, 2] = 0.1
     ax = explain_plots.plot_feature_maps(maps, columns=2)
     sheet = ax.images[0].get_array().filled(np.nan)
-    assert sheet.shape == (9, 9)
-    assert sheet[0, 0] == sheet[8, 3] == 1
+    assert sheet.shape == (25, 25)
+    assert sheet[0, 0] == sheet[24, 11] == 1
     assert np.nansum(sheet) == 2
-    assert np.isnan(sheet[4]).all()
-    assert np.isnan(sheet[5:, 5:]).all()
-    assert ax.get_xlabel() == "3 channels of 4 × 4 units"
+    assert np.isnan(sheet[12]).all()
+    assert np.isnan(sheet[13:, 13:]).all()
+    assert ax.get_xlabel() == "3 channels of 12 × 12 units"
 
 
 def test_filters_in_colour_and_in_grey():
     filters = RNG.random((5, 3, 3, 3))
     sheet = explain_plots.plot_filters(filters, columns=5).images[0].get_array()
-    assert sheet.shape == (3, 19, 3)
-    np.testing.assert_allclose(sheet[:, 4:7], filters[1])
+    assert sheet.shape == (12, 5 * 13 - 1, 3)
+    np.testing.assert_allclose(sheet[::4, 13:25:4], filters[1])
     one = explain_plots.plot_filters(filters[:1, :, :, :1])
-    assert one.images[0].get_array().shape == (3, 3)
+    assert one.images[0].get_array().shape == (12, 12)
     assert one.get_xlabel().startswith("1 filter of 3 × 3 weights")
 
 
@@ -84,7 +84,7 @@ def test_fields_are_outlined():
     effective, theory = ax.patches
     assert (effective.get_x(), effective.get_y(), effective.get_width()) == (5.5, 5.5, 3)
     assert (theory.get_x(), theory.get_y(), theory.get_height()) == (1.5, 1.5, 11)
-    assert ax.get_title() == "theory (solid): 11 px\n95% of the gradient (dashed): 3 px"
+    assert ax.get_title() == "theory (solid): 11 px\n95 % of gradient: 3 px"
     assert ax.get_xlim() == (-0.5, 15.5)
     assert ax.get_ylim() == (15.5, -0.5)
 
@@ -97,7 +97,7 @@ def test_axes_grow_with_fields_beyond_the_image():
     assert "30 × 20 px" in ax.get_title()
     alone = explain_plots.plot_receptive_field(IMAGE, seen, share=0.5)
     assert len(alone.patches) == 1
-    assert alone.get_title() == "50% of the gradient (dashed): 3 px"
+    assert alone.get_title() == "50 % of gradient: 3 px"
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,9 @@ def plot_receptive_field(
     Args:
         image: pixel values 0 to 255, [h, w, 3] or grey [h, w] or [h, w, 1].
         seen: floats [h, w], as `effective_receptive_field` returns it.
-        box: (top, left, height, width) in pixels, as `receptive_field_box` returns it; it is not
-            drawn if None. Where it reaches beyond the image the axes grow with it.
-        share: of the gradient that the dashed square holds.
+        box: (top, left, height, width) in pixels, as `receptive_field_box` returns it; drawn
+            in blue; None for none. Where it reaches beyond the image the axes grow with it.
+        share: of the gradient that the dashed, orange square holds.
         ax: axes to draw on; new ones if None.
 
     Returns:
@@ -124,7 +124,7 @@ def plot_receptive_field(
     # The square root lets weak gradients show.
     strength = np.sqrt(seen / seen.max())
     ax.imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.8 * strength, interpolation="none")
-    title = f"{share:.0%} of the gradient (dashed): {side} px"
+    title = f"{100 * share:g} % of gradient: {side} px"
     _outline(ax, (top, left, side, side), MEASURED, "--")
     if box is not None:
         _outline(ax, box, THEORY, "-")
@@ -138,10 +138,11 @@ def _mosaic(tiles: np.ndarray, columns: int, ax: "Axes | None", colours: str = "
     """Draw tiles [n, h, w] or [n, h, w, 3] in 0 to 1 in rows, white lines between them."""
     if not isinstance(columns, int) or columns < 1:
         raise InputError(f"columns={columns!r}: give a whole number of at least 1")
+    enlarged = max(1, 12 // max(tiles.shape[1:3]))  # so that white lines can be thin
+    tiles = tiles.repeat(enlarged, axis=1).repeat(enlarged, axis=2)
     count, height, width = tiles.shape[:3]
     columns = min(columns, count)
-    rows = -(-count // columns)
-    gap = max(1, round(max(height, width) / 12))
+    rows, gap = -(-count // columns), round(max(height, width) / 12)
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, *tiles.shape[3:]),
                     np.nan)  # fmt: skip
     for number, tile in enumerate(tiles):

@@ -37,9 +37,10 @@ def probe_by_stage(backbone: str | Backbone, dataset: Dataset) -> pd.DataFrame:
         InputError: the backbone is unknown, or the training images have one class only.
 
     Example:
+        >>> from tlkit.backbones import load_backbone
         >>> from tlkit.datasets import load_dataset
         >>> digits = load_dataset("digits", size=32, train_per_class=2)
-        >>> table = probe_by_stage("mini_vgg", digits)
+        >>> table = probe_by_stage(load_backbone("mini_vgg", input_shape=(32, 32, 3)), digits)
         >>> table["stage"].tolist(), table["features"].tolist()
         (['pixels', 'block1', 'block2', 'block3', 'block4', 'block5'], [768, 16, 32, 64, 96, 128])
     """
