@@ -51,6 +51,22 @@ def test_every_name_of_the_contract_is_there():
 # Layers by name
 
 
+def test_inference_is_meant_even_behind_resizing(tiny_dataset):
+    """Called without `training=False`, a model with Resizing would train: its default is True."""
+    model = build_classifier(load_backbone("mini_vgg"), 3, (32, 32, 3))
+    images, labels = tiny_dataset.test.images, tiny_dataset.test.labels
+    before = [np.asarray(weight).copy() for weight in model.weights]
+    explain.feature_maps(model, images, "block5_2_relu")
+    explain.effective_receptive_field(model, "block5_2_relu", images)
+    explain.gradient_norms(model, images, labels)
+    explain.shift_consistency(model, images, [0, 1])
+    heat = explain.grad_cam(model, images)
+    chosen = model.predict(images, verbose=0).argmax(axis=1)
+    np.testing.assert_array_equal(heat, explain.grad_cam(model, images, chosen))
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(np.asarray(weight), value)
+
+
 def test_layers_of_models_inside_models_have_names(backbone, classifier):
     inner = explain.layer_names(backbone.model)
     assert inner == [layer.name for layer in backbone.model.layers[1:]]
@@ -164,6 +180,20 @@ def test_number_types_make_no_difference(dtype):
     np.testing.assert_allclose(maps, explain.feature_maps(small_model(), images, "conv"))
 
 
+def test_no_gradient_passes_through_whole_numbers():
+    image = keras.Input((8, 8, 1), dtype="uint8")
+    x = layers.Conv2D(2, 3, name="conv")(keras.ops.cast(image, "float32"))
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    images = np.ones((1, 8, 8, 1), np.uint8)
+    assert explain.feature_maps(model, images, "conv").shape == (1, 6, 6, 2)
+    for function in (
+        lambda: explain.effective_receptive_field(model, "conv", images),
+        lambda: explain.grad_cam(model, images),
+    ):
+        with pytest.raises(InputError, match="model takes uint8, through which no gradient"):
+            function()
+
+
 def test_layers_that_are_not_there_or_have_no_map():
     images = np.zeros((1, 8, 8, 3))
     for function in (
@@ -209,6 +239,18 @@ def test_filters_are_scaled_around_grey():
 def test_filters_of_every_kind(layer, shape):
     model = keras.Sequential([keras.Input((8, 8, 3)), layer, layers.Conv2D(7, 3)])
     assert explain.first_layer_filters(model).shape == shape
+
+
+def test_filters_are_in_the_colours_of_the_image():
+    """VGG16 takes blue, green, red; its preprocessing turns the image's channels around."""
+    vgg = load_backbone("vgg16", weights=None, input_shape=(32, 32, 3), seed=0)
+    bare = explain.first_layer_filters(vgg.model)
+    for model in (vgg, build_classifier(vgg, 2, (48, 48, 3))):
+        np.testing.assert_array_equal(explain.first_layer_filters(model), bare[..., ::-1])
+    rgb = load_backbone("mini_vgg", weights=None, seed=0)
+    np.testing.assert_array_equal(
+        explain.first_layer_filters(rgb), explain.first_layer_filters(rgb.model)
+    )
 
 
 def test_filters_of_depthwise_layers_are_told_apart():
@@ -279,6 +321,15 @@ def test_norms_in_inference_mode_use_the_moving_statistics():
     training = explain.gradient_norms(model, images, labels)["norm"]
     inference = explain.gradient_norms(model, images, labels, training=False)["norm"]
     assert not np.allclose(training, inference, rtol=0.05)
+
+
+def test_what_dropout_drops_is_the_same_for_every_look():
+    model, images, labels = small_model(), RNG.random((6, 8, 8, 3)), np.array([0, 1] * 3)
+    model.get_layer("drop").seed_generator.state.assign(np.array([3, 0], np.uint32))
+    once, again = (explain.gradient_norms(model, images, labels) for _ in range(2))
+    assert once.equals(again)
+    inference = explain.gradient_norms(model, images, labels, training=False)
+    assert not np.allclose(once["norm"], inference["norm"], rtol=1e-3)
 
 
 def test_vanishing_gradients_are_seen():

@@ -11,7 +11,7 @@ from tlkit.datasets import digit_shape
 from tlkit.errors import InputError
 from tlkit.evaluation import mean_interval
 from tlkit.grad_cam import last_map
-from tlkit.initial import draw_weights
+from tlkit.initial import draw_weights, head_weights
 from tlkit.insides import AT_ONCE, look_inside
 from tlkit.mini import MINI
 
@@ -260,8 +260,9 @@ def network(weights, side=SIDE):
     """Build the classifier for images of a side; with weights drawn at random if None."""
     backbone = load_backbone("mini_resnet", weights=None, seed=1, input_shape=(side, side, 3))
     model = build_classifier(backbone, 10, (side, side, 3))
-    if weights is not None:
-        model.set_weights(weights)
+    if weights is None:
+        weights = backbone.model.get_weights() + head_weights(128, 10, seed=1)
+    model.set_weights(weights)
     return model
 
 
@@ -297,7 +298,7 @@ def test_it_points_at_the_class_that_is_asked_for(trained):
     """Of four digits in one image at the one of the class; the last map is the default."""
     dataset, weights = trained
     images, classes, tiles = grids(dataset, 100, np.random.default_rng(0))
-    head_at_random = [*weights[:-2], *network(None).get_weights()[-2:]]
+    head_at_random = weights[:-2] + head_weights(128, 10, seed=1)
 
     def share(weights):
         heat = explain.grad_cam(network(weights, 2 * SIDE), images, classes) + 1e-6

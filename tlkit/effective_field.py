@@ -39,10 +39,10 @@ def effective_receptive_field(
     opened = look_inside(model)
     tensor = opened.map_of(layer)
     images = opened.checked(images)
+    opened.check_slopes()
     part = opened.part(tensor)
     total = np.zeros(images.shape[1:3], np.float64)
-    for batch in opened.batches(images):
-        pixels = tf.convert_to_tensor(batch)
+    for pixels in opened.batches(images):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(pixels)
             found = part(pixels, training=False)

@@ -15,7 +15,7 @@ from tlkit.backbones import Backbone
 from tlkit.effective_field import effective_receptive_field, side_holding
 from tlkit.errors import InputError
 from tlkit.grad_cam import grad_cam
-from tlkit.insides import look_inside
+from tlkit.insides import Insides, look_inside
 from tlkit.receptive_fields import receptive_field_box, receptive_fields
 from tlkit.shifts import equivariance_error, shift_consistency, shift_images
 from tlkit.stage_probe import probe_by_stage
@@ -86,7 +86,8 @@ def first_layer_filters(model: keras.Model | Backbone) -> np.ndarray:
     Returns:
         float32 [filters, h, w, c] in 0 to 1, each filter scaled by itself: 0.5 stands for a weight
         of 0, and its largest weight, of either sign, is at 0 or 1. c is 1 where a filter sees one
-        channel only (depthwise convolutions). Channels are those of the layer's input.
+        channel only (depthwise convolutions). Channels are in the order of the image's: where
+        preprocessing turns red, green, blue into blue, green, red, this is undone.
 
     Raises:
         InputError: the model has no convolution over two axes.
@@ -97,7 +98,8 @@ def first_layer_filters(model: keras.Model | Backbone) -> np.ndarray:
         >>> filters.shape, float(filters.min()) >= 0, float(filters.max()) <= 1
         ((24, 3, 3, 3), True, True)
     """
-    for call in look_inside(model).graph.calls:
+    opened = look_inside(model)
+    for call in opened.graph.calls:
         layer = call.operation
         if isinstance(layer, (keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)):
             single = isinstance(layer, keras.layers.DepthwiseConv2D)
@@ -105,6 +107,7 @@ def first_layer_filters(model: keras.Model | Backbone) -> np.ndarray:
             filters = kernel.reshape(*kernel.shape[:2], -1, 1).transpose(2, 0, 1, 3)
         elif isinstance(layer, keras.layers.Conv2D):
             filters = np.asarray(layer.kernel, np.float32).transpose(3, 0, 1, 2)
+            filters = filters[..., _order_of_channels(opened, call.inputs[0])]
         else:
             continue
         largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
@@ -112,6 +115,19 @@ def first_layer_filters(model: keras.Model | Backbone) -> np.ndarray:
             filters, largest, out=np.zeros_like(filters), where=largest > 0
         )
     raise InputError("model has no layer of Conv2D, DepthwiseConv2D or SeparableConv2D")
+
+
+def _order_of_channels(opened: Insides, tensor: int) -> list[int]:
+    """Find which channel of a tensor each of the image's channels goes to; all in order if none."""
+    channels = opened.graph.shapes[tensor][-1]
+    shape = [side or 32 for side in opened.input_shape]
+    if tensor in opened.graph.inputs or shape[-1] != channels:
+        return list(range(channels))
+    colours = np.zeros((channels + 1, *shape), np.float32)  # black, then one channel each
+    colours[np.arange(1, channels + 1), ..., np.arange(channels)] = 255
+    made = opened.outputs(tensor, colours)
+    order = np.abs(made[1:] - made[:1]).mean(axis=(1, 2)).argmax(axis=1)
+    return order.tolist() if len(set(order)) == channels else list(range(channels))
 
 
 def gradient_norms(
@@ -162,8 +178,7 @@ def gradient_norms(
     kept = {id(v): (v, np.asarray(v).copy()) for v in model.variables}
     try:
         with tf.GradientTape() as tape:
-            dtype = opened.graph.dtypes[opened.graph.inputs[0]]
-            outputs = model(images.astype(dtype), training=training)
+            outputs = model(opened.given(images), training=training)
             if loss == "sparse_categorical_crossentropy":
                 _check_probabilities(outputs, labels)
             value = tf.reduce_mean(function(labels, outputs))

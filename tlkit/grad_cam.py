@@ -35,6 +35,10 @@ def grad_cam(
     Each channel of a feature map is weighted by the mean gradient of the class's score, before
     softmax, with respect to it; what is positive in the weighted sum is enlarged to the image.
 
+    It is as coarse as the map. The last maps of the embedded backbones have 2 x 2 units (mini_vgg:
+    4 x 4) where images have 64 pixels a side: they tell objects in a larger image apart, but for
+    parts of a single one, name a layer with a finer map, such as the last one of "block3".
+
     Args:
         model: sequential or functional classifier, of images [n, h, w, c] -> scores or
             probabilities [n, classes]. A backbone may be a layer of it.
@@ -66,30 +70,27 @@ def grad_cam(
         raise InputError(f"model gives {outputs} an image; scores of classes [n, classes] needed")
     chosen = _checked_classes(classes, len(images), outputs[0])
     tensor = opened.map_of(layer or last_map(opened))
+    opened.check_slopes()
     end, score = _before_softmax(opened)
     part = opened.part(tensor, end)
-    maps, done = [], 0
-    for batch in opened.batches(images):
-        pixels = tf.convert_to_tensor(batch)
+    heat, done = [], 0
+    for pixels in opened.batches(images):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(pixels)
-            found, before = part(pixels, training=False)
-            scores = tf.cast(score(before), "float32")
-            if chosen is None:
-                wanted = tf.argmax(scores, axis=1)
-            else:
-                wanted = tf.convert_to_tensor(chosen[done : done + len(batch)])
-            done += len(batch)
+            maps, last = part(pixels, training=False)
+            scores = tf.cast(score(last), "float32")
+            wanted = tf.argmax(scores, axis=1)
+            if chosen is not None:
+                wanted = tf.constant(chosen[done : done + len(scores)])
             total = tf.reduce_sum(tf.gather(scores, wanted, axis=1, batch_dims=1))
-        slopes = tape.gradient(total, found)
-        if slopes is None:
-            raise InputError(f"layer={layer!r}: the classes' scores do not depend on its map")
+        slopes = tape.gradient(total, maps, unconnected_gradients="zero")
         weights = tf.reduce_mean(tf.cast(slopes, "float32"), axis=(1, 2), keepdims=True)
-        seen = tf.nn.relu(tf.reduce_sum(weights * tf.cast(found, "float32"), axis=3, keepdims=True))
-        maps.append(as_array(tf.image.resize(seen, images.shape[1:3]))[..., 0])
-    heat = np.concatenate(maps)
-    largest = heat.max(axis=(1, 2), keepdims=True)
-    return np.divide(heat, largest, out=np.zeros_like(heat), where=largest > 0)
+        spoken = tf.nn.relu(tf.reduce_sum(weights * tf.cast(maps, "float32"), 3, keepdims=True))
+        heat.append(as_array(tf.image.resize(spoken, images.shape[1:3]))[..., 0])
+        done += len(scores)
+    found = np.concatenate(heat)
+    largest = found.max(axis=(1, 2), keepdims=True)
+    return np.divide(found, largest, out=np.zeros_like(found), where=largest > 0)
 
 
 def last_map(opened: Insides) -> str:
@@ -110,7 +111,8 @@ def _before_softmax(opened: Insides) -> tuple[int, Callable]:
     activation = getattr(getattr(operation, "activation", None), "__name__", "")
     if activation in ("softmax", "sigmoid") and isinstance(operation, keras.layers.Dense):
         kernel, bias = operation.kernel, operation.bias
-        return call.inputs[0], lambda x: x @ kernel + (0 if bias is None else bias)
+        add = 0.0 if bias is None else bias
+        return call.inputs[0], lambda x: keras.ops.cast(x, "float32") @ kernel + add
     squashes = activation in ("softmax", "sigmoid") and isinstance(
         operation, keras.layers.Activation
     )

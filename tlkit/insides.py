@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tlkit.backbones import Backbone
 from tlkit.errors import InputError
@@ -60,11 +61,23 @@ class Insides:
         """Build the model from the input to some tensors; it shares the layers."""
         return submodel(self.graph, self.graph.inputs, ends)
 
-    def batches(self, images: np.ndarray) -> Iterator[np.ndarray]:
+    def batches(self, images: np.ndarray) -> Iterator[tf.Tensor]:
         """Give the images a batch at a time, in the type that the model takes."""
-        dtype = self.graph.dtypes[self.graph.inputs[0]]
         for start in range(0, len(images), AT_ONCE):
-            yield np.asarray(images[start : start + AT_ONCE], dtype)
+            yield self.given(images[start : start + AT_ONCE])
+
+    def given(self, images: np.ndarray) -> tf.Tensor:
+        """Return images in the type that the model takes."""
+        return tf.cast(images, self.graph.dtypes[self.graph.inputs[0]])
+
+    def check_slopes(self) -> None:
+        """Raise InputError if no gradient passes through the model's input."""
+        dtype = self.graph.dtypes[self.graph.inputs[0]]
+        if not tf.as_dtype(dtype).is_floating:
+            raise InputError(
+                f"model takes {dtype}, through which no gradient passes: build it on "
+                "keras.Input(shape), which takes any number type and gives float32"
+            )
 
     def outputs(self, tensor: int, images: np.ndarray) -> np.ndarray:
         """Compute a tensor for all images in inference mode, float32 [n, ...]."""
