@@ -107,9 +107,13 @@ def test_depths_show_every_run_and_the_means():
     assert line.get_ydata() == pytest.approx([0.95, 0.6])
 
 
-def test_by_layer_has_a_line_for_each_seed_and_a_name_for_each_group():
-    ax = plot_by_layer({"Glorot": np.ones((3, 5)), "He": np.ones((3, 5))})
-    assert sum(len(line.get_xdata()) == 5 for line in ax.get_lines()) == 6
+def test_by_layer_draws_geometric_means_on_a_band_over_seeds():
+    ax = plot_by_layer({"Glorot": [[1, 2, 3], [100, 2, 3]], "He": np.ones((3, 3))})
+    lines = ax.get_lines()
+    assert lines[0].get_xdata().tolist() == [1, 2, 3]
+    assert lines[0].get_ydata() == pytest.approx([10, 2, 3])
+    heights = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (1, 100)
     assert ax.get_legend_handles_labels()[1] == ["Glorot", "He"]
     assert ax.get_yscale() == "log"
 

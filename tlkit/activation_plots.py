@@ -149,10 +149,11 @@ def plot_grid(
 def plot_by_layer(
     norms: dict[str, ArrayLike], *, colours: Sequence[str] = OKABE_ITO, ax: "Axes | None" = None
 ) -> "Axes":
-    """Draw norms by layer, 1 next to the input, on a logarithmic scale; each line with its name.
+    """Draw norms by layer, 1 next to the input, on a logarithmic scale.
 
     Args:
-        norms: by name, floats [seeds, layers]: a thin line for each seed.
+        norms: by name, floats [seeds, layers] above 0: a line through their geometric means, on a
+            band from the smallest to the largest.
         colours: one for each name.
         ax: where to draw; a new figure if None.
 
@@ -163,8 +164,9 @@ def plot_by_layer(
     for (name, values), colour in zip(norms.items(), colours, strict=False):
         rows = np.atleast_2d(np.asarray(values, float))
         layers = np.arange(1, rows.shape[1] + 1)
-        ax.plot(layers, rows.T, color=colour, linewidth=0.9, alpha=0.8)
-        ax.plot([], [], color=colour, linewidth=2, label=name)
+        ax.fill_between(layers, rows.min(axis=0), rows.max(axis=0), color=colour, alpha=0.2, lw=0)
+        means = np.exp(np.log(rows).mean(axis=0))
+        ax.plot(layers, means, color=colour, linewidth=1.8, label=name)
     ax.set_yscale("log")
     tidy(ax)
     ax.set(xlabel="layer (1 is next to the input)")
