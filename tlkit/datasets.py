@@ -81,7 +81,7 @@ def load_plain_digits(*, size: int, train_per_class: int | None, seed: int) -> D
     return _drawn(
         "digits",
         tuple("0123456789"),
-        load_digits().target,
+        _digits().target,
         lambda base, version, side: _grey(digit_shape(base, side)),
         (size, train_per_class, seed),
         "Handwritten digits of the UCI repository as scikit-learn ships them (Alpaydin & Kaynak "
@@ -98,7 +98,7 @@ def load_wild_digits(*, size: int, train_per_class: int | None, seed: int) -> Da
     return _drawn(
         "wild_digits",
         tuple("0123456789"),
-        load_digits().target,
+        _digits().target,
         draw_wild_digit,
         (size, train_per_class, seed),
         "The handwritten digits of `digits`, warped, coloured and laid over patches of "
@@ -132,9 +132,15 @@ EMBEDDED: dict[str, Callable[..., Dataset]] = {
 
 
 @cache
+def _digits():
+    """Read scikit-learn's digits once: they are a text file."""
+    return load_digits()
+
+
+@cache
 def digit_shape(base: int, size: int) -> np.ndarray:
     """Return scikit-learn's digit number `base` as a smooth shape, float32 [size, size]."""
-    grey = load_digits().images[base] / 16
+    grey = _digits().images[base] / 16
     shape = ndimage.zoom(grey, size / 8, order=3, grid_mode=True, mode="grid-constant")
     return np.clip(shape, 0, 1).astype(np.float32)
 
