@@ -99,7 +99,7 @@ def test_what_record_refuses(changes, words, scratch):
 
 
 def test_unknown_claim_is_named_with_the_known_ones():
-    with pytest.raises(InputError, match=r"'A99' is not in the ledger, which has A10\.1"):
+    with pytest.raises(InputError, match=r"'A99' is not in the ledger, which has A1\.1"):
         evidence.record("A99", **GOOD)
 
 

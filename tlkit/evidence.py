@@ -12,6 +12,7 @@ import math
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
@@ -185,6 +186,20 @@ def ledger() -> Any:
 def claims(path: Path | None = None) -> list[dict[str, Any]]:
     """The rows of a ledger, each with what a page shows of it: number, sign, kind, condition."""
     return [_shown({"id": name, **e}) for name, e in read_ledger(path or ledger_path()).items()]
+
+
+def tally(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Count verdicts in rows from `claims()`.
+
+    Example:
+        >>> tally([{"kind": "holds"}, {"kind": ""}, {"kind": "holds"}])
+        '2 hold, 0 hold when a condition is met, 0 do not hold, 1 not yet measured'
+    """
+    counts = Counter(row["kind"] for row in rows)
+    words = dict(zip(_SIGNS, ("hold", "hold when a condition is met", "do not hold"), strict=True))
+    return ", ".join(
+        f"{counts[k]} {text}" for k, text in (words | {"": "not yet measured"}).items()
+    )
 
 
 def render_ledger(rows: Iterable[Mapping[str, Any]] | None = None) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 import nbformat
 
 from tlkit.errors import InputError
-from tlkit.evidence import LEDGER, claims, read_ledger, update_ledger, write_ledger
+from tlkit.evidence import LEDGER, claims, read_ledger, tally, update_ledger, write_ledger
 from tlkit.paths import NOTEBOOKS, ROOT
 from tlkit.site import build_site, tidy_outputs, write_atomically
 
@@ -247,10 +247,12 @@ def run_lessons(
     for name in lesson_names(folder):
         if name not in shown and (folder / f"{name}.ipynb").exists():
             shown[name] = nbformat.read(folder / f"{name}.ipynb", as_version=4)
-    index = build_site(dict(sorted(shown.items())), site, claims(ledger))
+    rows = claims(ledger)
+    index = build_site(dict(sorted(shown.items())), site, rows)
     seconds = sum(result.seconds for result in results)
     console.print(f"lessons executed: {len(results)} in {seconds:.0f} s; read them at {index}")
     console.print("failed:", ", ".join(sorted(failed)) or "none")
+    console.print(f"{len(rows)} claims: {tally(rows)}")
     return results
 
 
