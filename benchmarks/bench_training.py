@@ -31,7 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from results_file import machine, put
+from results_file import lines, machine, put
 
 import tlkit
 from tlkit import feature_cache
@@ -401,42 +401,63 @@ def between(value):
     return f"**{value['median']:.2f}** ({value['low']:.2f} to {value['high']:.2f})"
 
 
-def table(rows):
-    """Show the results as a Markdown table."""
-    lines = [
-        "| what | backbone | epochs | speedup (least to largest) | bar | plain, s | tlkit, s | "
-        "first run, s | second seed, s | times its limit | weights differ by | "
-        "accuracy differs by | "
-        "memory plain, tlkit (MiB) |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+HEAD = [
+    "| what | backbone | epochs | speedup (least to largest) | bar | plain, s | tlkit, s | "
+    "first run, s | second seed, s | times its limit | weights differ by | accuracy differs by | "
+    "memory plain, tlkit (MiB) |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+]
+
+
+def table_line(row):
+    """Show one result as a line of a Markdown table."""
+    show = lambda value, digits=1: "" if value is None else f"{value:.{digits}f}"  # noqa: E731
+    difference, limit = row["max_weight_difference"], row.get("limit_ratio")
+    cells = [
+        row["scenario"],
+        f"{row['backbone']} at {row['side']} px",
+        row["epochs"],
+        between(row["speedup"]),
+        row["bar"],
+        show(row["plain_seconds"]["median"]),
+        show(row["tlkit_seconds"]["median"]),
+        show(row.get("tlkit_cold_seconds")),
+        show(row.get("tlkit_second_seed_seconds")),
+        between(limit) if limit else "",
+        "" if difference is None else f"{difference:.1e}",
+        f"{row['accuracy_difference']:+.4f}",
+        f"{row['peak_memory_mib']['plain']:.0f}, {row['peak_memory_mib']['tlkit']:.0f}",
     ]
-    for row in rows:
-        show = lambda value, digits=1: "" if value is None else f"{value:.{digits}f}"  # noqa: E731
-        speed, memory = row["speedup"], row["peak_memory_mib"]
-        difference = row["max_weight_difference"]
-        limit = row.get("limit_ratio")
-        lines.append(
-            f"| {row['scenario']} | {row['backbone']} at {row['side']} px | {row['epochs']} | "
-            f"{between(speed)} | "
-            f"{row['bar']} | "
-            f"{row['plain_seconds']['median']:.1f} | {row['tlkit_seconds']['median']:.1f} | "
-            f"{show(row.get('tlkit_cold_seconds'))} | "
-            f"{show(row.get('tlkit_second_seed_seconds'))} | "
-            f"{between(limit) if limit else ''} | "
-            f"{'' if difference is None else f'{difference:.1e}'} | "
-            f"{row['accuracy_difference']:+.4f} | "
-            f"{memory['plain']:.0f}, {memory['tlkit']:.0f} |"
-        )
-    notes = [
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def note(row):
+    """Say how far a whole comparison is from what its arithmetic needs."""
+    return (
         f"{row['scenario']}: the steps that train everything need {row['least_seconds']:.1f} s at "
         f"the least (bare passes, no optimiser), so at most "
         f"{row['plain_seconds']['median'] / row['least_seconds']:.1f} times is possible at this "
         f"cost of a step; accuracy varies by {row['seed_spread']:.4f} from seed to seed, and the "
         "plain loop takes its last epoch where tlkit takes the best on validation."
-        for row in rows
-        if row.get("least_seconds")
-    ]
-    return "\n".join([*lines, "", *notes])
+    )
+
+
+def write(rows):
+    """Put results into RESULTS.md; those of other scenarios stay as they are."""
+    names = [scenario.name for scenario in SCENARIOS]
+    shown, notes = {}, {}
+    for line in lines("bench_training"):
+        for name in names:
+            if line.startswith(f"| {name} |"):
+                shown[name] = line
+            elif line.startswith(f"{name}: "):
+                notes[name] = line
+    shown |= {row["scenario"]: table_line(row) for row in rows}
+    notes |= {row["scenario"]: note(row) for row in rows if row.get("least_seconds")}
+    body = [*HEAD, *(shown[n] for n in names if n in shown)]
+    ends = [notes[n] for n in names if n in notes]
+    title = f"`python benchmarks/bench_training.py --write`, lately on {machine()}:"
+    put("bench_training", "\n".join([title, "", *body, "", "\n\n".join(ends)]))
 
 
 def main():
@@ -477,9 +498,9 @@ def main():
             rows.append(row)
             print(f"{scenario.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
             if given.write:  # after each, so that an interrupted run keeps what it has
-                command = " ".join(["python benchmarks/bench_training.py", *sys.argv[1:]])
-                put("bench_training", f"`{command}` on {machine()}:\n\n{table(rows)}")
-    print(machine(), table(rows), sep="\n\n")
+                write(rows)
+    print(machine(), "", *HEAD, *map(table_line, rows), "", sep="\n")
+    print(*(note(row) for row in rows if row.get("least_seconds")), sep="\n")
     if given.json:
         print(json.dumps({"machine": machine(), "results": rows}))
     return None

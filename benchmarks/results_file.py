@@ -17,6 +17,12 @@ def put(name, text):
     temporary.replace(PATH)
 
 
+def lines(name):
+    """Return the lines that stand between the marks of benchmark `name`."""
+    begin, end = f"<!-- {name} begin -->", f"<!-- {name} end -->"
+    return PATH.read_text("utf-8").split(begin)[1].split(end)[0].splitlines()
+
+
 def machine():
     """Describe what the figures were measured on."""
     import keras
