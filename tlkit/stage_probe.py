@@ -38,9 +38,12 @@ def probe_by_stage(backbone: str | Backbone, dataset: Dataset) -> pd.DataFrame:
 
     Example:
         >>> from tlkit.backbones import load_backbone
-        >>> from tlkit.datasets import load_dataset
-        >>> digits = load_dataset("digits", size=32, train_per_class=2)
-        >>> table = probe_by_stage(load_backbone("mini_vgg", input_shape=(32, 32, 3)), digits)
+        >>> from tlkit.dataset import Dataset, Split
+        >>> rng = np.random.default_rng(0)
+        >>> split = Split(rng.integers(0, 256, (20, 32, 32, 3)).astype("uint8"), np.arange(20) % 2)
+        >>> noise = Dataset("noise", ("even", "odd"), split, split, split)
+        >>> backbone = load_backbone("mini_vgg", weights=None, input_shape=(32, 32, 3), seed=0)
+        >>> table = probe_by_stage(backbone, noise)
         >>> table["stage"].tolist(), table["features"].tolist()
         (['pixels', 'block1', 'block2', 'block3', 'block4', 'block5'], [768, 16, 32, 64, 96, 128])
     """
