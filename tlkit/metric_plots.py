@@ -115,7 +115,7 @@ def plot_cost(
             np.interp(threshold, thresholds, mean),
             MARKS[number % len(MARKS)],
             color=OKABE_ITO[1 + number % (len(OKABE_ITO) - 1)],
-            markersize=8,
+            markersize=max(6, 11 - 4 * number),  # marks in one place stay visible
             markeredgecolor="white",
             label=plain(name),
         )
