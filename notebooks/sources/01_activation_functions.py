@@ -109,7 +109,8 @@ def digits(seed):
 # %% [markdown]
 # Many small networks are trained in this lesson, from several **seeds** each. To keep the wait short we train
 # a whole **stack** of equally shaped networks in one go: every array gets a first axis that counts the
-# networks. `x` is then `[networks, examples, inputs]`, and `@` multiplies the matrices of each network.
+# networks. `x` is then `[networks, examples, inputs]`, and `@` multiplies the matrices of each network. The
+# right class of an example is kept as a row of zeros with a single 1 in its place.
 
 
 # %%
@@ -216,7 +217,8 @@ def relu(z):
 
 # %% [markdown]
 # Is the way back right? We nudge every single weight and bias a little up and a little down and look at what
-# the loss does: that is the definition of a gradient, and needs no rule at all.
+# the loss does: that is the definition of a gradient, and needs no rule at all. (`he_normal` is a rule by
+# which the first weights are drawn; section 4 explains it.)
 
 # %%
 (x, classes), *_ = stack("digits", (0,))
@@ -284,7 +286,8 @@ for ax, (title, network) in zip(axes, panels.items(), strict=True):
 # %% [markdown]
 # *In words:* the plane, coloured by the class that the network of the first seed says (blue or orange), and
 # 400 test points of the two spirals. One layer and five layers without activation both cut the plane in two
-# along a straight line. With ReLU the border winds along between the arms.
+# along a straight line. With ReLU the border winds along between the arms. In the lines above the figure, the
+# brackets hold a 95 % interval for the mean over the five seeds.
 
 # %%
 gain = evaluation.mean_interval(100 * (accuracy_bent - accuracy_linear))
@@ -339,10 +342,11 @@ def tanh(z):
 
 
 # %% [markdown]
-# **Leaky ReLU** keeps a small slope left of zero (Keras takes 0.2, the paper of 2013 took 0.01). The **ELU**
-# (exponential linear unit) bends smoothly towards $-\alpha$. The **GELU** (Gaussian error linear unit), which
-# the source does not name, weighs $z$ with $\Phi(z)$, the share of a standard normal distribution that lies
-# below $z$:
+# **Leaky ReLU** keeps a small slope left of zero (Keras's function `leaky_relu` takes 0.2 if you say nothing,
+# its layer `LeakyReLU` 0.3, the paper of 2013 took 0.01). The **ELU** (exponential linear unit) bends
+# smoothly towards $-\alpha$ (here $\alpha = 1$). The **GELU** (Gaussian error linear unit), which the
+# source does not name, weighs $z$ with $\Phi(z)$, the share of a standard normal distribution (the bell curve
+# around 0 with spread 1) that lies below $z$; in code it is `ndtr`:
 #
 # $$\mathrm{leaky}(z) = \max(z, 0) + 0.2\,\min(z, 0), \qquad
 # \mathrm{ELU}(z) = \max(z, 0) + \alpha\,(e^{\min(z, 0)} - 1), \qquad \mathrm{GELU}(z) = z\,\Phi(z).$$
@@ -416,7 +420,8 @@ flat.round(2)
 # The sigmoid's slope is never above 0.25, that of the others reaches 1, GELU's a little more.
 #
 # Where a unit's sums fall decides how much gradient it passes. Move the two sliders: the mean and the spread
-# of the sums that reach a unit (on a page without Python you see the first setting).
+# of the sums that reach a unit. The green hill at the bottom shows how often each sum occurs (on a page
+# without Python you see the first setting).
 
 
 # %%
@@ -478,8 +483,8 @@ pd.DataFrame(rows).round(2)
 # in float32), as each takes its own short cuts in the last digit. To the left, the sigmoid comes to 0 exactly
 # only much later: numbers next to 0 can be far smaller than the steps next to 1.
 #
-# And the slope? By the formula $\sigma'(z) = \sigma(z)(1 - \sigma(z))$ it is lost where $\sigma(z)$ is
-# rounded to 1, but only on the right side. On paper it is the same on both.
+# And the slope? On paper, the formula $\sigma'(z) = \sigma(z)(1 - \sigma(z))$ gives the same at $z$ and at
+# $-z$, as $\sigma(-z) = 1 - \sigma(z)$.
 #
 # > **Predict.** The slope of the sigmoid at 20 and at −20 in float32: equal, or not?
 
@@ -499,8 +504,9 @@ print("left and right of 0:", relu(np.float32(-1e-30))[1], relu(np.float32(1e-30
 
 # %% [markdown]
 # *In words:* both our formula and Keras give slope 0 at 20 in float32, although the true slope is about
-# $2 \cdot 10^{-9}$, and although they give it correctly at −20. The last row shows that this is a matter of
-# the formula, not of float32. A unit whose sums all lie beyond 17 gets no gradient whatever.
+# $2 \cdot 10^{-9}$, and although they give it correctly at −20: $\sigma(20)$ is rounded to 1, and so the
+# factor $1 - \sigma(20)$ becomes 0. The last row shows that this is a matter of the formula, not of float32.
+# A unit whose sums all lie beyond 17 gets no gradient whatever.
 #
 # ReLU has a corner at 0, and no slope there. Keras takes 0; any number from 0 to 1 would do. It is a
 # convention.
@@ -535,7 +541,8 @@ tlkit.record(
 # factors of 0.25 make $10^{-30}$: the gradient **vanishes**. Fifty factors of 2 make $10^{15}$: it
 # **explodes**. The source says that the ELU mitigates vanishing gradients. But the weights are a factor as
 # well, and their first size is our choice, the **initialisation**. For a layer with $n_\text{in}$ inputs and
-# $n_\text{out}$ outputs three rules are common:
+# $n_\text{out}$ outputs three rules are common (the *variance* of numbers around zero is the mean of their
+# squares):
 #
 # | rule | variance of the first weights | made for |
 # |---|---|---|
@@ -590,10 +597,10 @@ for ax, rule in zip(axes, RULES, strict=True):
 # *In words:* rows are activations, columns depths; in each cell the power of ten, a mean over five seeds.
 # Orange cells vanish, violet ones explode (the colours end at 8 powers). The sigmoid vanishes under every
 # rule: its slope is at most 0.25. Under LeCun's and Glorot's rule ReLU loses between seven and eight powers
-# of ten in fifty layers, and ELU about one. Under He's rule ReLU loses nothing, while ELU and tanh *grow*
-# about tenfold: that rule is too large for them. GELU loses some even under He's rule. **For ReLU, changing
-# the rule does what changing to ELU does.** In Keras it is one word:
-# `Dense(64, activation="relu", kernel_initializer="he_normal")`.
+# of ten in fifty layers, and ELU about one. Under He's rule ReLU loses nothing, and through ELU and tanh the
+# signal *grows*, ten to twenty times: that rule is too large for them. GELU loses nearly four powers of ten
+# even under He's rule. **For ReLU, changing the rule does what changing to ELU does.** In Keras it is one
+# word: `Dense(64, activation="relu", kernel_initializer="he_normal")`.
 #
 # What an optimiser sees is not the signal but the gradient of the weights: the layer's inputs times its
 # signal.
@@ -621,8 +628,8 @@ for rule, norms in smallest.items():
 # rule, orange He's, and the input is on the left. In the upper row ReLU's blue lines fall towards the input.
 # In the lower row they are level: the inputs of the layers shrink on the way forward just as the signal
 # shrinks on the way back, and the product stays the same. So *all* layers get a gradient that is far too
-# small. A ratio between first and last layer alone would have told us that nothing was wrong. (The sigmoid's
-# lines leave the picture at the bottom.)
+# small for plain gradient descent at an ordinary rate. A ratio between first and last layer alone would have
+# told us that nothing was wrong. (The sigmoid's lines leave the picture at the bottom.)
 
 # %%
 deep = {(rule, name): powers[rule, name, DEPTHS[-1]] for rule in RULES for name in ACTIVATIONS}
@@ -655,10 +662,10 @@ tlkit.record(
 # ## 5. Units that die (claim A1.3)
 #
 # A ReLU unit whose sum is negative for *every* training image puts out 0 for all of them, and its slope is 0
-# for all of them. No gradient passes, so nothing ever changes its weights: it is **dead**. The source says
-# that leaky ReLU addresses this. By its definition it must, since its slope is never 0. Three questions
-# remain: when do units die, do leaky ones cure *accuracy*, and are ELU and GELU, which are flat on the left
-# as well, any better?
+# for all of them. No gradient passes, so plain gradient descent never changes its weights: it is **dead**.
+# The source says that leaky ReLU addresses this. By its definition it must, since its slope is never 0. Three
+# questions remain: when do units die, do leaky ones cure *accuracy*, and are ELU and GELU, which are flat on
+# the left as well, any better?
 #
 # We call a unit dead if its slope is below 0.001 for every training image. Sums are pushed below zero in two
 # ways: by a **learning rate** (the size of the steps) that is too high, so that one step throws a unit far
@@ -711,17 +718,18 @@ for column, name in enumerate(BENT):
 
 # %% [markdown]
 # *In words:* bright is good in both rows. Above, the share of dead units (mean of five seeds), below, the
-# validation accuracy; a dash where a network **blew up**: its weights grew beyond every number of float32. At
-# the three lower rates and bias 0 hardly a ReLU unit dies. A negative bias kills; at −4 the accuracy is that
-# of guessing. Leaky units are never dead, and at the rates 0.1 and 0.3 they repair most of the damage. ELU
-# comes close to that. GELU does not: at −4 only a part of its units counts as dead, but the slopes of the
-# others are small as well.
+# validation accuracy; a dash where all five networks **blew up**: their weights grew beyond every number of
+# float32. At the three lower rates and bias 0 hardly a ReLU unit dies. A negative bias kills; at −4 ReLU's
+# accuracy is that of guessing. Leaky units are never dead, and at the rates 0.1 and 0.3 they repair most of
+# the damage. ELU comes close to that at 0.3. GELU does not: at −4 only a part of its units counts as dead,
+# but the slopes of the others are small as well.
 #
 # Now look at the row of rate 1. ReLU units die, ELU units die, and the leaky network *blows up*: nothing
 # stops its weights from growing. There the cure is not an activation but a lower rate.
 #
 # Does a dead unit ever come back? One in the first hidden layer cannot: its inputs are the images, which
-# never change, and its weights get no gradient.
+# never change, and its weights get no gradient. We check it with plain gradient descent. (Adam remembers
+# earlier gradients and would push it on for some steps.)
 
 # %%
 training, *_ = stack("digits", SEEDS)
@@ -760,6 +768,13 @@ for optimizer, table in runs.groupby("optimizer", sort=False):
 columns = ["optimizer", "case", "rate", "dead ReLUs", "ReLU", "leaky", "leaky minus ReLU, points"]
 pd.DataFrame(rows, columns=columns).round(3)
 
+# %% [markdown]
+# *In words:* a row for each case; "ReLU" and "leaky" are mean test accuracies, and the last column is their
+# difference in points with its 95 % interval over five seeds. (SGD, stochastic gradient descent, is plain
+# gradient descent by a few examples a step.) At ordinary settings hardly a ReLU is dead and both intervals
+# contain zero. After a first bias of −4, and with Adam at the high rate, leaky ReLU is far ahead. With plain
+# gradient descent at the high rate it is behind, as its networks blew up.
+
 # %%
 never = (runs.loc[runs["name"] == "leaky_relu", "dead"].fillna(0) == 0).all()
 ordinary = [gains[optimizer, "ordinary"] for optimizer in ("SGD", "Adam")]
@@ -793,6 +808,9 @@ tlkit.record(
 # *validation* accuracy. Then twenty fresh seeds were trained. That takes some minutes, so the table is kept
 # in `data/results` (`python benchmarks/activations.py` makes it again, with the function below). We run a
 # part of it live and check that both agree.
+#
+# > **Predict.** With two hidden layers on the digits, in what order do the six come? And which of them still
+# > work with sixteen?
 
 
 # %%
@@ -823,8 +841,7 @@ assert (means["test live"] - means["test stored"]).abs().max() < 0.1
 means.round(3)
 
 # %% [markdown]
-# > **Predict.** With two hidden layers on the digits, in what order do the six come? And which of them still
-# > work with sixteen?
+# The two columns agree. Now the whole table.
 
 # %% alt="Test accuracy by depth, one panel for each activation, digits above, spirals below"
 figure, axes = plt.subplots(2, 6, figsize=(9, 3.8), layout="constrained", sharex=True, sharey=True)
@@ -915,10 +932,15 @@ tlkit.record(
 
 # %% [markdown]
 # *In words:* on the digits with two and with four hidden layers there is no star: nobody could say which of
-# the six is best. Most stars are the sigmoid's; tanh gets one in the deepest networks on the spirals, ELU a
-# small one in the shallowest. No pair changes places beyond doubt. So the source is right that one has to
-# experiment, but the answer is often "no difference"; with one run for each activation we would have named a
-# winner all the same.
+# the six is best. Most stars are the sigmoid's; the table gives tanh one in the deepest networks on the
+# spirals, ELU a small one in the shallowest. No pair changes places beyond doubt. So the source is right that
+# one has to experiment, but the answer is often "no difference"; with one run for each activation we would
+# have named a winner all the same.
+#
+# *Two limits of this experiment.* Every network got 600 steps, so one that is behind may be slow rather than
+# unable: try `measure("spirals", "sigmoid", 2, "He", 0.03, (0, 1, 2), steps=3000)` in a cell of your own. And
+# tanh's rate for the deepest networks on the spirals, `settings.loc[("spirals", "tanh", 16)]`, is the
+# smallest of the five that were tried, so its star may say more about our list of rates than about tanh.
 #
 # ## 7. What we measured
 
@@ -975,15 +997,15 @@ evidence.measured()
 #
 # C. The sigmoid would be safer, as its values cannot explode
 #
-# D. He's rule for the first weights helps as much as ELU does
+# D. Drawing the starting weights of all layers by He's rule helps as much as ELU does
 #
 # <details><summary>Answer</summary>
 #
 # **D.** Under He's rule the signal through ReLUs kept its size over fifty layers (section 4).
 #
 # A looks at a ratio only: the lower row of the figure is level, but at about $10^{-8}$. B forgets that the
-# weights are a factor, too; compare the three grids. C confuses values with slopes: bounded values come with
-# slopes of at most 0.25, and the sigmoid's row was the darkest in every grid.
+# weights are a factor, too; compare the three grids. C confuses values with slopes: the sigmoid's values are
+# bounded, but its slopes are at most 0.25, and its row was the darkest in every grid.
 # </details>
 #
 # **4. In a trained network two ReLUs of a hundred are dead. A colleague swaps in leaky ReLU and gets 0.2
@@ -1024,7 +1046,7 @@ evidence.measured()
 #
 # A: far on the left the ELU's slope $e^z$ is as good as 0; at rate 1 nearly all ELU units died. C and D:
 # smoothness is about corners, not about flat ground; GELU units died at bias −4, and tanh is flat on both
-# sides in the first figure.
+# sides in the figure of section 2.
 # </details>
 #
 # **6. You compare six activations on your task, five seeds each, and look at all 15 pairs. One pair has a 95
@@ -1040,8 +1062,8 @@ evidence.measured()
 #
 # <details><summary>Answer</summary>
 #
-# **C.** One interval in twenty misses by luck, so 15 of them miss 0.75 times on average; ask for narrower
-# odds, as we did in section 6.
+# **C.** One interval in twenty misses by luck, so 15 of them miss 0.75 times on average; ask for wider
+# intervals, as we did in section 6.
 #
 # A and B treat the pair as if it had been chosen before looking. D goes too far: with five seeds the
 # difference between ReLU and no activation in section 1 was beyond all doubt.

@@ -168,8 +168,11 @@ _ = ipywidgets.interact(show_tiny, w1=(-2, 2, 0.5), w2=(-2, 2, 0.5), v1=(-3, 3, 
 # %% [markdown]
 # *In words:* blue, after an equals sign, stands what the forward pass computed; red, after a G, the gradient
 # of $L$. Each G is a product: $G_{h_2} = G_p\,v_2 = -4 \times -3 = 12$. The input collects
-# $G_x = -4 \times 1 + 12 \times 0.5 = 2$. Where ReLU is closed ($z \le 0$), its slope is 0, and no gradient
-# passes to the left of it.
+# $G_x = -4 \times 1 + 12 \times 0.5 = 2$.
+#
+# Change $v_1$, and $p$ changes and with it $G_p$, a factor of all gradients to its left: only $G_L = 1$ stays.
+# Where ReLU is closed ($z \le 0$), its slope is 0, and no gradient passes to the left of it: with a negative
+# $w_2$, $G_{z_2}$ and $G_{w_2}$ are 0, and so is $G_{v_2}$, since $h_2 = 0$.
 #
 # ## 3. Many neurons at once: matrices
 #
@@ -355,7 +358,7 @@ for name, error in zip(("W1", "b1", "W2", "b2"), relative_errors(gradients, diff
     print(f"{name}: relative error {error:.1e}")
 
 # %% [markdown]
-# The two agree to about ten digits. But which step $h$ is right? Two errors pull in opposite directions:
+# The two agree to nine or ten digits. But which step $h$ is right? Two errors pull in opposite directions:
 #
 # - **Truncation:** the loss is a curve, and $D$ is the slope of a straight line through two of its points.
 #   The smaller $h$, the better.
@@ -557,10 +560,10 @@ for units, part in end.groupby("hidden"):
 
 # %% [markdown]
 # *In words:* thin lines are seeds, thick ones their mean. With 4 hidden neurons (left) each one becomes more
-# and more needed as training goes on, while the effect that the gradient predicts sinks towards zero. With 16
-# (right) both fall, probably because the others can take over, but what the gradient predicts still falls
-# short by a factor. Training *makes* gradients small: it stops where small changes no longer help, not where
-# neurons no longer matter.
+# and more needed as training goes on, while the effect that the gradient predicts rises at first and then
+# sinks towards zero. With 16 (right) both rise at first and then fall, probably because the others can take
+# over, but what the gradient predicts still falls short by a factor. Training *makes* gradients small: it
+# stops where small changes no longer help, not where neurons no longer matter.
 #
 # Where is the gradient right, then? Where it promises to be: for small changes. We take away a growing share
 # of one neuron's output.
@@ -591,7 +594,8 @@ print("real over predicted, 1 % removed:", ratio[0].round(2), "; all removed:", 
 #
 # A **convolution** slides a small matrix of weights, the **kernel** $K$, over the image; at each position it
 # multiplies what it covers, entry by entry, and adds up (lesson 04 says more). With an image $X$ of several
-# channels $c$ and a kernel for each filter $f$:
+# channels $c$ (such as red, green and blue) and a kernel for each **filter** $f$, that is, for each output
+# channel:
 #
 # $$Z_{r,s,f} = \sum_{i,j,c} X_{r+i,\,s+j,\,c}\; K_{i,j,c,f}$$
 #
@@ -641,9 +645,9 @@ def conv_step_c(G_Z, X):
 # > **Predict.** For the kernel's upper right weight, $K_{0,1}$: which nine pixels did it multiply? Compute
 # > its gradient.
 #
-# The first cell checks both readings to the last bit: $G_K$ as a convolution, and $G_X$ as a convolution,
-# too, of $G_Z$ with a frame of zeros and the kernel turned by 180 degrees. Below it, the sliders step through
-# the four weights.
+# The cell checks both readings to the last bit: $G_K$ as a convolution, and $G_X$ as a convolution, too, of
+# $G_Z$ with a frame of zeros and the kernel turned by 180 degrees. Below its lines of text, the sliders step
+# through the four weights.
 
 # %% alt="Three grids of numbers: image with nine pixels framed, gradient of the output, gradient of the kernel"
 image = np.array([[1.0, 2, 0, 1], [0, 1, 3, 1], [2, 1, 0, 0], [1, 0, 1, 2]])
@@ -759,7 +763,8 @@ def cnn_initial(seed):
 
 # %% [markdown]
 # Last, an independent judge: TensorFlow's `GradientTape`. It records every operation of a forward pass and
-# then walks back through the record: backpropagation, written by others, for any network.
+# then walks back through the record: backpropagation, written by others, for any network. (`mlp` in the names
+# stands for *multilayer perceptron*, the usual word for a network of dense layers.)
 
 
 # %%
@@ -845,8 +850,8 @@ tlkit.record(
 #
 # First, a surprise. The chain rule only says: multiply the slopes. It does not say in which order. Take a
 # chain of six layers with 200 neurons each. The loss is *one* number, so its gradient $G$ at the end is one
-# row; the slopes of each layer are a matrix $J$ of 200 by 200. The product $G\,J_6 J_5 \cdots J_1$ may start
-# at either end.
+# row; the slopes of each layer, one for every pair of an output and an input, are a matrix $J$ of 200 by 200.
+# The product $G\,J_6 J_5 \cdots J_1$ may start at either end.
 #
 # > **Predict.** Start at the loss (backwards) or at the input (forwards): same result? Same cost?
 
@@ -996,8 +1001,9 @@ tidy(ax)
 
 # %% [markdown]
 # *In words:* the line is the count, which rises towards 3. The squares are medians of the times on the
-# machine that made this page, with quartiles; they lie in the same region, and not on the line, because time
-# holds more than multiply-adds: tanh, for example, is computed on the way forward only.
+# machine that made this page, with quartiles (a quarter of the turns lies below the lower one, a quarter
+# above the upper one); they lie in the same region, and not on the line, because time holds more than
+# multiply-adds: tanh, for example, is computed on the way forward only.
 #
 # ### Against one-at-a-time differences
 #
@@ -1103,10 +1109,12 @@ tidy(larger.plot(x="images", ax=axes[1], title="8 layers", legend=False, **optio
 
 # %% [markdown]
 # *In words:* left, more and more layers; right, more and more images in a batch. The activations kept (blue,
-# dashed; counted) grow in proportion to both. The peak of training (red, dots; measured) lies above them by
-# the gradients, which take as much as the weights, and by a few arrays in work. Prediction (orange,
-# triangles) hardly cares about depth, and the weights (green, dotted) do not care about the batch. Whoever
-# runs out of memory in training should look at the batch size first.
+# dashed; counted) grow in proportion to the images, and by the same amount with each layer. The peak of
+# training (red, dots; measured) lies above them by the gradients, which take as much as the weights, and by a
+# few arrays in work. (Both peaks leave out the weights themselves, which were there before.) Prediction
+# (orange, triangles) hardly cares about depth, and the weights (green, dotted) do not care about the batch.
+# Where the activations are the larger part, as here with 600 images, the batch size is the first place to
+# look when memory runs out.
 #
 # What happens to the *size* of a gradient on its way back through many layers, whether it vanishes or
 # explodes, is the subject of lesson 01: every step b multiplies by a weight matrix and by a slope.
@@ -1195,9 +1203,9 @@ evidence.measured()
 #
 # **A**, and nothing more.
 #
-# B: in section 5 the gradient predicted only a small part of what removal really did, and in the network that
-# fits exactly, gradient zero, each neuron was needed. C confuses the gradient of a neuron with its output: in
-# that network the outputs were 2 and 1. D has it backwards: the gradients shrank *because* the network had
+# B: in section 5 the gradient predicted only a part of what removal really did, and in the network that fits
+# exactly, gradient zero, each neuron was needed. C confuses the gradient of a neuron with its output: in that
+# network the outputs were 2 and 1. D has it backwards: the gradients shrank *because* the network had
 # learned.
 # </details>
 #
@@ -1206,7 +1214,7 @@ evidence.measured()
 #
 # A. It grows tenfold
 #
-# B. It hardly changes: it stays at two or a little less
+# B. It hardly changes: it stays at two or less
 #
 # C. It grows a hundredfold, since every weight affects every other
 #
@@ -1214,11 +1222,13 @@ evidence.measured()
 #
 # <details><summary>Answer</summary>
 #
-# **B.** Both passes grow alike: each layer costs one product forward and two backward.
+# **B.** Both passes grow alike: each layer costs one product forward and two backward, the first layer one.
+# (In section 7 both passes together stayed near 2.1 forward passes for a network of two layers, and below 3
+# for deeper ones.)
 #
 # A is right for differences one at a time, whose number of passes grew in proportion to the parameters; C has
-# no counterpart in what we counted. D: reuse is what keeps it at two rather than thousands, but steps b and c
-# are two products for each one of the forward pass.
+# no counterpart in what we counted. D: reuse is what keeps it at two or less rather than thousands, but steps
+# b and c are two products for each one of the forward pass, in all layers but the first.
 # </details>
 #
 # **6. Training stops with "out of memory", although the weights fill only a tenth of it. What helps most
