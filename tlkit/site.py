@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tlkit.paths import ROOT
+from tlkit.small_png import shrink_png
 
 # What TensorFlow and absl write to stderr when they start, whatever the log level.
 _NOISE = re.compile(
@@ -260,6 +261,8 @@ def _tidy(output: Any) -> Any:
     for kind, text in output.get("data", {}).items():
         if isinstance(text, str) and kind.startswith("text/"):
             output.data[kind] = _without_folders(text)
+        elif kind == "image/png":
+            output.data[kind] = shrink_png(text)
     return output
 
 
