@@ -42,13 +42,18 @@ def effective_receptive_field(
     opened.check_slopes()
     part = opened.part(tensor)
     total = np.zeros(images.shape[1:3], np.float64)
-    for pixels in opened.batches(images):
+
+    @tf.function  # as a graph, in which TensorFlow leaves out the gradients of the weights
+    def slopes(pixels):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(pixels)
             found = part(pixels, training=False)
             row, column = central_unit(found.shape[1:3])
             centre = tf.reduce_sum(tf.cast(found[:, row, column], "float32"))
-        total += np.abs(as_array(tape.gradient(centre, pixels))).sum(axis=(0, 3), dtype=np.float64)
+        return tape.gradient(centre, pixels)
+
+    for pixels in opened.batches(images):
+        total += np.abs(as_array(slopes(pixels))).sum(axis=(0, 3), dtype=np.float64)
     if not total.sum() > 0:
         raise InputError(
             f"layer={layer!r}: no pixel of these {len(images)} images moves its central unit; give "
