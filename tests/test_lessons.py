@@ -14,6 +14,10 @@ from tlkit import evidence, lessons, site
 from tlkit.errors import InputError
 from tlkit.paths import ROOT
 
+DOT = (  # a PNG of one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABAQMAAAAl21bKAAAAA1BMVEUAAACnej3aAAAACklEQVR42mNg"
+    "AAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
+)
 FAILING = """\
     # %% [markdown]
     # # A lesson that fails
@@ -270,7 +274,7 @@ def test_tidy_outputs_drops_noise_and_paths():
             stream("I0000 00:00:17.0 cpu_feature_guard.cc] x\nkept\nE0000 00:00:1 cuda\n"),
             stream(f"saved {ROOT}{os.sep}runs/x.html\n", "stdout"),
             stream("/tmp/ipykernel_12/345.py:3: UserWarning: careful\n"),
-            new_output("display_data", data={"text/plain": f"'{ROOT}{os.sep}a'", "image/png": "x"}),
+            new_output("display_data", data={"text/plain": f"'{ROOT}{os.sep}a'", "image/png": DOT}),
         ],
         metadata={"execution": {"iopub.status.busy": "2026-01-01"}},
     )
@@ -282,7 +286,7 @@ def test_tidy_outputs_drops_noise_and_paths():
         "<cell>:3: UserWarning: careful\n",
         None,
     ]
-    assert cell.outputs[-1].data == {"text/plain": "'tlkit/a'", "image/png": "x"}
+    assert cell.outputs[-1].data == {"text/plain": "'tlkit/a'", "image/png": DOT}
     assert cell.metadata == {}
 
 
