@@ -1,4 +1,4 @@
-"""Regenerates data/results/augmentation.csv: what lesson 06 quotes, with the lesson's own functions.
+"""Regenerates data/results/augmentation.csv, which lesson 06 quotes, with its own functions.
 
     python benchmarks/augmentation_effects.py [SEED...]
 
@@ -28,17 +28,23 @@ CELLS = (  # the lesson's cells that hold a line that begins so
     "KINDS = ",
     "model = ",
     "STEPS = ",
+    "def scores(",
     "def measure(",
 )
 SEEDS = range(6)
 SMALL, LARGE = 10, 100
 BETWEEN = (20, 40)  # labels a class
 FEW_STEPS = (150, 300)  # the colour is learnt at once
+MANY_STEPS = (150, 300, 600, 1200, 2400)
 
 
 def plan(settings):
     """List (question, labels a class, augmentation, steps or None for the lesson's)."""
-    runs = [("digit", size, setting, None) for size in (SMALL, LARGE) for setting in settings]
+    runs = [
+        ("digit", size, setting, MANY_STEPS if setting in ("none", "six without flip") else None)
+        for size in (SMALL, LARGE)
+        for setting in settings
+    ]
     runs += [("digit", size, s, None) for size in BETWEEN for s in ("none", "six without flip")]
     runs += [("digit", SMALL, "ten kept copies", None)]
     runs += [("random", SMALL, setting, None) for setting in ("none", "six without flip")]

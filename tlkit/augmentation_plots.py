@@ -52,7 +52,7 @@ def plot_copies(
         for column, image in enumerate(np.clip(np.rint(images), 0, 255)):
             top, left = row * (height + GAP), column * (width + GAP)
             sheet[top : top + height, left : left + width] = image
-    ax = axes_for(ax, 0.8 * count + 1.2, 0.8 * len(rows) * height / width + 0.4)
+    ax = axes_for(ax, 0.68 * count + 1.2, 0.68 * len(rows) * height / width + 0.4)
     ax.imshow(sheet.astype(np.uint8), interpolation="none")
     middles = (height + GAP) * np.arange(len(rows)) + (height - 1) / 2
     ax.set_yticks(middles, list(rows), fontsize=9)
@@ -99,5 +99,6 @@ def plot_intervals(
         ax.plot([interval.low, interval.high], [row, row], color=colour, linewidth=2.2)
         ax.plot(interval.value, row, "o", color=colour, markersize=5)
     ax.set_yticks(range(len(intervals)), list(intervals))
+    ax.margins(x=0.08)
     ax.set_ylim(len(intervals) - 0.4, -0.6)
     return ax

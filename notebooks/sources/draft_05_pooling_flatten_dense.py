@@ -28,6 +28,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from sklearn.datasets import load_sample_image
 
 import tlkit
 from tlkit import evaluation, evidence, explain, head_probe, image_plots, pooling_plots, repeated
@@ -188,9 +189,9 @@ contrast.round(2)
 
 # %% [markdown]
 # *In words:* max pooling keeps the bright line in full and **erases the dark one**: the window always has a
-# brighter neighbour. "Salient" here means *large*, not *important*. A black letter on white paper would
-# vanish, unless a convolution before the pooling turns dark strokes into large numbers. (That is what
-# filters with negative weights are for, and why max pooling works well *after* them.) Average pooling
+# brighter neighbour. "Salient" here means *large*, not *important*. The thin strokes of black writing on
+# white paper would vanish, unless a convolution before the pooling turns dark strokes into large numbers, as
+# filters with negative weights do. Average pooling
 # keeps half of both. Every second pixel keeps a line or loses it, depending on where it happens to lie:
 # move it by one pixel, and it is gone. We shall meet that in section 3.
 #
@@ -218,8 +219,6 @@ noise_table.assign(**{"1 / window": 1 / noise_table.index}).round(3)
 # can see it here. Average pooling leaves the mean as it is.
 
 # %% alt="A temple in grey: max pooling brightens it, average does not, one in four frays the roof"
-from sklearn.datasets import load_sample_image
-
 photograph = load_sample_image("china.jpg")[80:336, 160:416].mean(axis=2) / 255
 
 
