@@ -52,7 +52,7 @@ def plot_copies(
         for column, image in enumerate(np.clip(np.rint(images), 0, 255)):
             top, left = row * (height + GAP), column * (width + GAP)
             sheet[top : top + height, left : left + width] = image
-    ax = axes_for(ax, 0.68 * count + 1.2, 0.68 * len(rows) * height / width + 0.4)
+    ax = axes_for(ax, 0.58 * count + 1.2, 0.58 * len(rows) * height / width + 0.4)
     ax.imshow(sheet.astype(np.uint8), interpolation="none")
     middles = (height + GAP) * np.arange(len(rows)) + (height - 1) / 2
     ax.set_yticks(middles, list(rows), fontsize=9)
